@@ -1,0 +1,46 @@
+"""What can go wrong by the caller's doing, each with the line that the caller reads."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["CallError", "UnreadablePhotographError"]
+
+
+class CallError(SystemExit):
+    """A call that cannot succeed: it ends the process with status 2 and one line on stderr, without a traceback.
+
+    It derives from ``SystemExit`` because ``python -m monai.bundle run`` wraps every ``Exception`` that a config
+    raises into a traceback, but lets an exit pass.
+
+    Args:
+        problem: what is wrong, naming the file, folder or value.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        self.message = " ".join(f"error: {problem} {remedy}".split())
+        super().__init__(2)
+
+    def __str__(self) -> str:
+        return self.message
+
+    @property
+    def code(self) -> int:  # type: ignore[override]
+        """The exit status; reading it is the interpreter's last act before it leaves, so the line is printed here."""
+        print(self.message, file=sys.stderr, flush=True)
+        return 2
+
+
+class UnreadablePhotographError(ValueError):
+    """A photograph (or label) that cannot be decoded. It costs its own row in the report and nothing else.
+
+    Args:
+        path: the file.
+        reason: why it cannot be read, in words for the report.
+    """
+
+    def __init__(self, path: object, reason: str) -> None:
+        self.path = str(path)
+        self.reason = " ".join(str(reason).split())
+        super().__init__(f"{self.path}: {self.reason}")

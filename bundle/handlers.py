@@ -1,0 +1,105 @@
+"""Ignite handlers that MONAI and Ignite have not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers import Checkpoint
+from monai.transforms import Randomizable
+from monai.utils import set_determinism
+
+from bundle.folders import atomic_write
+
+__all__ = ["EpochSeed", "ResumableCheckpoint", "WeightsSaver", "save_atomically"]
+
+
+def save_atomically(content: Any, path: str | Path) -> None:
+    """``torch.save`` under a temporary name, then rename: a killed run leaves the old file or the new one."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(target) as temporary:
+        torch.save(content, temporary)
+
+
+class EpochSeed:
+    """Seed everything random anew at the start of each epoch, by the seed and the epoch's number.
+
+    A run that resumes after epoch n then draws what an undisturbed run draws in epoch n + 1.
+
+    Args:
+        seed: the run's seed.
+        transform: a random transform (such as the augmentation) that keeps a random state of its own.
+    """
+
+    def __init__(self, seed: int, transform: Randomizable | None = None) -> None:
+        self.seed = seed
+        self.transform = transform
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        seed = (self.seed * 100_003 + engine.state.epoch) % 2**32
+        set_determinism(seed)
+        if self.transform is not None:
+            self.transform.set_random_state(seed)
+
+
+class ResumableCheckpoint:
+    """Save everything a run needs after every epoch, and continue from it if the file is there when the run starts.
+
+    Args:
+        path: the checkpoint file, replaced as a whole.
+        objects: what to save beside the engine, by name: networks, optimiser, schedule.
+    """
+
+    def __init__(self, path: str | Path, objects: Mapping[str, Any]) -> None:
+        self.path = Path(path)
+        self.objects = objects
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.resume)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+
+    def resume(self, engine: Engine) -> None:
+        """Load the checkpoint, if there is one."""
+        if not self.path.is_file():
+            return
+        max_epochs = engine.state.max_epochs
+        stored = torch.load(self.path, map_location="cpu", weights_only=True)
+        Checkpoint.load_objects(to_load={"trainer": engine, **self.objects}, checkpoint=stored)
+        engine.state.max_epochs = max_epochs
+        engine.logger.info("resumed after epoch %d from %s", engine.state.epoch, self.path)
+
+    def save(self, engine: Engine) -> None:
+        """Replace the checkpoint by the state after this epoch."""
+        save_atomically({name: thing.state_dict() for name, thing in {"trainer": engine, **self.objects}.items()}, self.path)
+
+
+class WeightsSaver:
+    """Write a network's weights when the run completes, and remove the files that only a resumed run needs.
+
+    Args:
+        path: file of the state dict.
+        network: what to save.
+        obsolete: files that a completed run no longer needs.
+    """
+
+    def __init__(self, path: str | Path, network: torch.nn.Module, obsolete: tuple[str, ...] = ()) -> None:
+        self.path = Path(path)
+        self.network = network
+        self.obsolete = obsolete
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        # Plain contiguous tensors load everywhere, whatever memory format the run used.
+        state = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
+        save_atomically(state, self.path)
+        for path in self.obsolete:
+            Path(path).unlink(missing_ok=True)

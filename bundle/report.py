@@ -1,0 +1,352 @@
+"""The report on a folder of photographs: ``report.csv`` for programs and ``report.html``, one page, for readers."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import html
+import io
+import itertools
+import math
+import os
+import re
+import shutil
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from string import Template
+from typing import NamedTuple
+from urllib.parse import quote
+
+from PIL import Image
+
+from bundle.folders import atomic_write
+from bundle.measurements import Measurements
+
+__all__ = ["COLUMNS", "STATUSES", "Report", "Row"]
+
+STATUSES = ("ok", "review", "no_disc", "unreadable")
+COLUMNS = (
+    "image",
+    "status",
+    "vcdr",
+    "hcdr",
+    "area_cdr",
+    "disc_x",
+    "disc_y",
+    "disc_height_px",
+    "cup_height_px",
+    "uncertainty",
+    "reason",
+)
+
+_DECIMALS = {column: 4 for column in ("vcdr", "hcdr", "area_cdr", "uncertainty")} | {
+    column: 2 for column in ("disc_x", "disc_y", "disc_height_px", "cup_height_px")
+}
+_STATUS_NAMES = {"ok": "OK", "review": "Review", "no_disc": "No disc", "unreadable": "Unreadable"}
+_STATUS_SIGNS = {"ok": "\u2713", "review": "!", "no_disc": "\u2205", "unreadable": "\u2715"}
+_NEED_OF_REVIEW = ("unreadable", "no_disc", "review", "ok")
+_THUMBNAIL_SIDE = 384
+_THUMBNAIL_QUALITY = 82
+_BINS = 20
+_DASH = "\u2013"
+
+
+@dataclass
+class Row:
+    """One photograph's line in the report; NaN stands for what could not be measured.
+
+    Args:
+        image: path relative to the folder of photographs, in posix form.
+        status: one of ``STATUSES``.
+        vcdr: vertical cup-to-disc ratio.
+        hcdr: horizontal cup-to-disc ratio.
+        area_cdr: area cup-to-disc ratio.
+        disc_x: x of the disc's centroid in pixels of the photograph.
+        disc_y: y of the disc's centroid in pixels of the photograph.
+        disc_height_px: height of the disc in pixels of the photograph.
+        cup_height_px: height of the cup in pixels of the photograph.
+        uncertainty: the larger, the more a reader's look is needed.
+        reason: why the status is not ``ok``, in words.
+
+    Raises:
+        ValueError: if the status is none of ``STATUSES``.
+    """
+
+    image: str
+    status: str
+    vcdr: float = math.nan
+    hcdr: float = math.nan
+    area_cdr: float = math.nan
+    disc_x: float = math.nan
+    disc_y: float = math.nan
+    disc_height_px: float = math.nan
+    cup_height_px: float = math.nan
+    uncertainty: float = math.nan
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise ValueError(f"status {self.status!r} is none of {', '.join(STATUSES)}")
+
+    @classmethod
+    def of(
+        cls, image: str, status: str, measured: Measurements, uncertainty: float = math.nan, reason: str = ""
+    ) -> Row:
+        """A row with the values that were measured on the photograph's label map."""
+        names = {field.name for field in fields(cls)} & {field.name for field in fields(measured)}
+        values = {name: getattr(measured, name) for name in names}
+        return cls(image, status, uncertainty=uncertainty, reason=reason, **values)
+
+
+class _Entry(NamedTuple):
+    row: Row
+    mask: str | None
+    overlay: str | None
+
+
+class Report:
+    """Collects one row per photograph and writes ``report.csv`` and ``report.html``.
+
+    Close-ups wait on disk in a hidden folder until the page is written, so that memory does not grow with them.
+
+    Args:
+        output_dir: folder of the report, made if it is missing.
+        title: heading of the page.
+        model: which model drew the contours, in words for the page.
+        created: date on the page; now by default.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | os.PathLike[str],
+        title: str = "Optic disc and cup",
+        model: str = "",
+        created: datetime | None = None,
+    ) -> None:
+        self.output_dir = Path(output_dir)
+        self.title = title
+        self.model = model
+        self.created = created or datetime.now()
+        self._entries: dict[str, _Entry] = {}
+        self._thumbnails = self.output_dir / ".thumbnails"
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        # An interrupted run leaves its close-ups behind; they may show another model's contours.
+        shutil.rmtree(self._thumbnails, ignore_errors=True)
+
+    def add(
+        self,
+        row: Row,
+        thumbnail: Image.Image | None = None,
+        mask_name: str | None = None,
+        overlay_name: str | None = None,
+    ) -> None:
+        """Take a photograph's row; a second row for the same photograph replaces the first.
+
+        Args:
+            row: what is known of the photograph.
+            thumbnail: picture for the card, of any size; larger ones are reduced.
+            mask_name: path of the mask relative to the report's folder, in posix form, e.g. ``masks/a.png``.
+            overlay_name: path of the overlay, likewise.
+        """
+        self._entries[row.image] = _Entry(row, mask_name, overlay_name)
+        path = self._thumbnail_path(row)
+        if thumbnail is None:
+            path.unlink(missing_ok=True)
+            return
+        self._thumbnails.mkdir(exist_ok=True)
+        picture = thumbnail.convert("RGB")
+        picture.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
+        picture.save(path, "JPEG", quality=_THUMBNAIL_QUALITY, optimize=True)
+
+    def write(self) -> None:
+        """Write both files, each whole or not at all, and drop the close-ups: call it once, at the end."""
+        with atomic_write(self.output_dir / "report.csv") as path:
+            self._write_csv(Path(path))
+        with atomic_write(self.output_dir / "report.html") as path:
+            self._write_html(Path(path))
+        shutil.rmtree(self._thumbnails, ignore_errors=True)
+
+    def counts(self) -> dict[str, int]:
+        """Number of photographs for every status of ``STATUSES``, in that order."""
+        found = Counter(entry.row.status for entry in self._entries.values())
+        return {status: found[status] for status in STATUSES}
+
+    def summary_line(self) -> str:
+        """One line such as ``12 photographs: 9 ok, 2 review, 1 no_disc, 0 unreadable``."""
+        return f"{self._photographs()}: " + ", ".join(f"{count} {status}" for status, count in self.counts().items())
+
+    @property
+    def exit_status(self) -> int:
+        """1 if any photograph was unreadable, else 0."""
+        return int(self.counts()["unreadable"] > 0)
+
+    def _photographs(self) -> str:
+        return f"{len(self._entries)} photograph{'' if len(self._entries) == 1 else 's'}"
+
+    def _thumbnail_path(self, row: Row) -> Path:
+        # Names of photographs may be too long or too odd for one file name.
+        return self._thumbnails / f"{hashlib.sha256(os.fsencode(row.image)).hexdigest()}.jpg"
+
+    def _write_csv(self, path: Path) -> None:
+        # Undecodable bytes of a file name reach Python as lone surrogates, which UTF-8 cannot hold.
+        with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            for _, entry in sorted(self._entries.items()):
+                writer.writerow([_cell(entry.row, column) for column in COLUMNS])
+
+    def _write_html(self, path: Path) -> None:
+        head, card, tail = re.split(
+            r"<!-- /?card -->\n", Path(__file__).with_name("report_page.html").read_text("utf-8")
+        )
+        rows = [entry.row for entry in self._entries.values()]
+        values = {
+            "title": _text(self.title),
+            "photographs": self._photographs(),
+            "created": f"{self.created:%Y-%m-%d %H:%M}",
+            "model": _text(self.model) or _DASH,
+            "counts": "".join(_count(status, count) for status, count in self.counts().items()),
+            "filters": "\n".join(_filter(status) for status in STATUSES),
+            "histogram": _histogram(rows),
+        }
+        with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            file.write(Template(head).substitute(values))
+            for entry in sorted(self._entries.values(), key=_need_of_review):
+                file.write(Template(card).substitute(self._card(entry)))
+            file.write(Template(tail).substitute(values))
+
+    def _card(self, entry: _Entry) -> dict[str, str]:
+        row = entry.row
+        folder, slash, name = row.image.rpartition("/")
+        path = self._thumbnail_path(row)
+        picture = _picture(row, path.read_bytes()) if path.is_file() else _no_picture(row)
+        links = {"Overlay": entry.overlay, "Mask": entry.mask}
+        return {
+            "status": row.status,
+            "status_name": _STATUS_NAMES[row.status],
+            "sign": _STATUS_SIGNS[row.status],
+            "folder": f"<span>{_text(folder + slash)}</span>" if folder else "",
+            "name": _text(name),
+            "find": _text(f"{row.image} {row.reason}".lower()),
+            "picture": picture,
+            "empty": "" if path.is_file() else " empty",
+            "reason": f'<p class="reason">{_text(row.reason)}</p>' if row.reason.strip() else "",
+            "vcdr": _number(row.vcdr, 2),
+            "hcdr": _number(row.hcdr, 2),
+            "area_cdr": _number(row.area_cdr, 2),
+            "disc_height": _number(row.disc_height_px, 1, "\u00a0px"),
+            "cup_height": _number(row.cup_height_px, 1, "\u00a0px"),
+            "uncertainty": _number(row.uncertainty, 3),
+            "links": "".join(_link(text, target) for text, target in links.items() if target),
+        }
+
+
+def _cell(row: Row, column: str) -> str:
+    value = getattr(row, column)
+    if column in _DECIMALS:
+        return f"{value:.{_DECIMALS[column]}f}" if math.isfinite(value) else ""
+    # A spreadsheet would run a name such as =HYPERLINK(...) as a formula; the apostrophe makes it text.
+    guard = "'" if value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else ""
+    # The csv module leaves a lone carriage return unquoted, and readers take it for the end of the row.
+    return guard + value.replace("\r", r"\r")
+
+
+def _need_of_review(entry: _Entry) -> tuple[int, float, str]:
+    row = entry.row
+    uncertainty = -math.inf if math.isnan(row.uncertainty) else row.uncertainty
+    return _NEED_OF_REVIEW.index(row.status), -uncertainty, row.image
+
+
+def _text(value: str) -> str:
+    r"""Escape for HTML text and quoted attributes; control characters, which HTML forbids or folds, as e.g. ``\n``."""
+    visible = "".join(
+        repr(character)[1:-1] if character < " " or character == "\x7f" else character for character in value
+    )
+    return html.escape(visible, quote=True)
+
+
+def _number(value: float, decimals: int, unit: str = "") -> str:
+    return f"{value:.{decimals}f}{unit}" if math.isfinite(value) else _DASH
+
+
+def _picture(row: Row, jpeg: bytes) -> str:
+    with Image.open(io.BytesIO(jpeg)) as picture:
+        width, height = picture.size
+    drawn = "Contours of" if math.isfinite(row.vcdr) else "Photograph"
+    data = base64.b64encode(jpeg).decode("ascii")
+    return (
+        f'<img loading="lazy" decoding="async" width="{width}" height="{height}" '
+        f'alt="{drawn} {_text(row.image)}" src="data:image/jpeg;base64,{data}">'
+    )
+
+
+def _no_picture(row: Row) -> str:
+    text = "Could not be read" if row.status == "unreadable" else "No picture"
+    return f'<div><span aria-hidden="true">{_STATUS_SIGNS[row.status]}</span>{text}</div>'
+
+
+def _link(text: str, name: str) -> str:
+    # The leading ./ keeps a name such as "//host" or "data:x" from being read as anything but a path.
+    return f'<a href="./{quote(os.fsencode(name).lstrip(b"/"))}">{text}</a>'
+
+
+def _count(status: str, number: int) -> str:
+    none = "" if number else " none"
+    chip = f'<span class="chip"><span aria-hidden="true">{_STATUS_SIGNS[status]}</span>{_STATUS_NAMES[status]}</span>'
+    return f'<li class="count {status}{none}"><b>{number}</b>{chip}</li>'
+
+
+def _filter(status: str) -> str:
+    return f'<button type="button" data-status="{status}" aria-pressed="false">{_STATUS_NAMES[status]}</button>'
+
+
+def _histogram(rows: Sequence[Row]) -> str:
+    """The vertical cup-to-disc ratios as an SVG with its caption; ``review`` is stacked on ``ok``."""
+    measured = [row for row in rows if math.isfinite(row.vcdr) and row.status in ("ok", "review")]
+    bins = Counter((min(max(int(row.vcdr * _BINS), 0), _BINS - 1), row.status) for row in measured)
+    tallest = max([1, *(bins[index, "ok"] + bins[index, "review"] for index in range(_BINS))])
+    median = statistics.median(row.vcdr for row in measured) if measured else math.nan
+    label = f"Histogram of the vertical cup-to-disc ratio of {len(measured)} photographs, median {_number(median, 2)}"
+    return (
+        f'<svg viewBox="0 0 520 190" role="img" aria-label="{label}">{"".join(_histogram_marks(bins, tallest, median))}'
+        "</svg><figcaption><span><b>Vertical cup-to-disc ratio</b></span>"
+        '<span><span class="swatch"></span>OK</span><span><span class="swatch review"></span>Review</span>'
+        f"<span>median <b>{_number(median, 2)}</b></span></figcaption>"
+    )
+
+
+def _histogram_marks(bins: Counter[tuple[int, str]], tallest: int, median: float) -> Iterator[str]:
+    left, right, top, bottom = 30.0, 510.0, 14.0, 164.0
+    step, unit = (right - left) / _BINS, (bottom - top) / tallest
+    for tick in range(0, tallest + 1, _tick_step(tallest)):
+        y = bottom - tick * unit
+        yield f'<line class="axis" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        yield f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{tick}</text>'
+    for index in range(_BINS):
+        low, high = index / _BINS, (index + 1) / _BINS
+        y = bottom
+        for status in ("ok", "review"):
+            count = bins[index, status]
+            y -= count * unit
+            if count:
+                yield (
+                    f'<rect class="{status}" x="{left + index * step + 1.5:.1f}" y="{y:.1f}" width="{step - 3:.1f}" '
+                    f'height="{count * unit:.1f}"><title>{low:.2f} to {high:.2f}: {count}</title></rect>'
+                )
+    for tenth in range(0, 11, 2):
+        yield f'<text x="{left + tenth / 10 * (right - left):.1f}" y="182" text-anchor="middle">{tenth / 10:.1f}</text>'
+    if math.isfinite(median):
+        x = left + min(max(median, 0.0), 1.0) * (right - left)
+        yield f'<line class="median" x1="{x:.1f}" x2="{x:.1f}" y1="{top - 8}" y2="{bottom}"/>'
+
+
+def _tick_step(tallest: int) -> int:
+    """The smallest of 1, 2, 5, 10, 20, 50, ... that needs no more than four steps to the tallest bar."""
+    return next(
+        step for power in itertools.count() for step in (10**power, 2 * 10**power, 5 * 10**power) if 4 * step >= tallest
+    )

@@ -1,0 +1,244 @@
+"""The table and the page: their contents, their order, and that names cannot break out of either."""
+
+from __future__ import annotations
+
+import csv
+import math
+from datetime import datetime
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from PIL import Image
+
+from bundle.measurements import Measurements
+from bundle.report import COLUMNS, STATUSES, Report, Row
+
+NASTY = "b <script>alert('x')</script> \"q\" & ä\n.png"
+
+
+class Page(HTMLParser):
+    """Collects elements with their attributes, and the text inside each card."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.cards: list[str] = []
+        self._inside = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag == "article":
+            self._inside = True
+            self.cards.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = self._inside and tag != "article"
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.cards[-1] += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Report:
+    """One photograph of every status, and a second one for review."""
+    report = Report(tmp_path / "out", title="A <title>", model="model.pt & more", created=datetime(2025, 3, 4, 5, 6))
+    picture = Image.new("RGB", (640, 480), (160, 60, 30))
+    report.add(
+        Row("c.png", "ok", 0.51239, 0.5, 0.25, 120.126, 80.5, 200.0, 102.478, 0.02),
+        picture,
+        "masks/c.png",
+        "overlays/c.png",
+    )
+    report.add(Row(NASTY, "no_disc", reason="nothing <found>"), picture)
+    report.add(Row("a/low.png", "review", 0.81, uncertainty=0.1, reason="soft border"), picture)
+    report.add(Row("a/high.png", "review", 0.3, uncertainty=0.4, reason="two views, disagree"), picture)
+    report.add(Row("d.png", "unreadable", reason="cut short"))
+    return report
+
+
+def read_table(report: Report) -> list[dict[str, str]]:
+    with (report.output_dir / "report.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def read_page(report: Report) -> str:
+    return (report.output_dir / "report.html").read_text("utf-8")
+
+
+def test_counts_summary_and_exit_status(report: Report, tmp_path: Path) -> None:
+    assert report.counts() == {"ok": 1, "review": 2, "no_disc": 1, "unreadable": 1}
+    assert tuple(report.counts()) == STATUSES
+    assert report.summary_line() == "5 photographs: 1 ok, 2 review, 1 no_disc, 1 unreadable"
+    assert report.exit_status == 1
+    other = Report(tmp_path / "other")
+    other.add(Row("x.png", "no_disc"))
+    assert other.summary_line() == "1 photograph: 0 ok, 0 review, 1 no_disc, 0 unreadable"
+    assert other.exit_status == 0
+
+
+def test_a_second_row_replaces_the_first(report: Report) -> None:
+    report.add(Row("d.png", "ok", 0.4))
+    assert report.summary_line() == "5 photographs: 2 ok, 2 review, 1 no_disc, 0 unreadable"
+    assert report.exit_status == 0
+
+
+def test_unknown_status_is_refused() -> None:
+    with pytest.raises(ValueError, match="doubtful"):
+        Row("x.png", "doubtful")
+
+
+def test_row_of_measurements() -> None:
+    row = Row.of("x.png", "ok", Measurements(0.5, 0.4, 0.2, 10.0, 20.0, 30.0, 31.0, 15.0, 12.0), uncertainty=0.1)
+    assert row == Row("x.png", "ok", 0.5, 0.4, 0.2, 10.0, 20.0, 30.0, 15.0, 0.1, "")
+
+
+def test_table(report: Report) -> None:
+    report.write()
+    raw = (report.output_dir / "report.csv").read_bytes()
+    assert raw.startswith(
+        b"image,status,vcdr,hcdr,area_cdr,disc_x,disc_y,disc_height_px,cup_height_px,uncertainty,reason\n"
+    )
+    rows = read_table(report)
+    assert tuple(rows[0]) == COLUMNS
+    assert [row["image"] for row in rows] == ["a/high.png", "a/low.png", NASTY, "c.png", "d.png"]
+    values = ["c.png", "ok", "0.5124", "0.5000", "0.2500", "120.13", "80.50", "200.00", "102.48", "0.0200", ""]
+    assert list(rows[3].values()) == values
+    assert rows[0]["reason"] == "two views, disagree"
+    assert list(rows[4].values()) == ["d.png", "unreadable", *[""] * 8, "cut short"]
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_table_disarms_formulas(tmp_path: Path, start: str) -> None:
+    report = Report(tmp_path)
+    report.add(Row(f"{start}HYPERLINK(1).png", "ok", -0.5, reason=f"{start}1+1"))
+    report.write()
+    (row,) = read_table(report)
+    shown = r"\r" if start == "\r" else start
+    assert row["image"] == f"'{shown}HYPERLINK(1).png"
+    assert row["reason"] == f"'{shown}1+1"
+    assert row["vcdr"] == "-0.5000"
+
+
+def test_page_is_self_contained(report: Report) -> None:
+    report.write()
+    text = read_page(report)
+    assert "http://" not in text
+    assert "https://" not in text
+    assert "@import" not in text
+    assert "url(" not in text
+    page = Page(text)
+    sources = [attributes["src"] or "" for _, attributes in page.elements if "src" in attributes]
+    assert len(sources) == 4
+    assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
+    assert all(attributes["loading"] == "lazy" for attributes in page.all("img"))
+    assert [attributes["href"] for attributes in page.all("link")] == ["data:,"]
+    assert max(len(source) for source in sources) < 60_000
+
+
+def test_page_escapes_names_and_reasons(report: Report) -> None:
+    report.write()
+    text = read_page(report)
+    assert text.count("<script>") == text.count("<script") == 1
+    assert "<title>A &lt;title&gt;</title>" in text
+    assert "model.pt &amp; more" in text
+    assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/" in text
+    page = Page(text)
+    assert "nothing <found>" in page.cards[1]
+    assert r"ä\n.png" in page.cards[1]
+    known = {"class", "data-status", "data-find"}
+    assert all(set(attributes) == known for attributes in page.all("article"))
+
+
+def test_page_has_every_row_once_by_need_of_review(report: Report) -> None:
+    report.write()
+    page = Page(read_page(report))
+    assert [card["data-status"] for card in page.all("article")] == ["unreadable", "no_disc", "review", "review", "ok"]
+    for card, name in zip(page.cards, ["d.png", 'script> "q"', "high.png", "low.png", "c.png"], strict=True):
+        assert name in card
+        assert sum(name in other for other in page.cards) == 1
+    assert "0.51" in page.cards[4]
+    assert "102.5" in page.cards[4]
+    assert "Could not be read" in page.cards[0]
+    assert "cut short" in page.cards[0]
+    assert page.cards[0].count("\u2013") == 6
+    assert "nan" not in "".join(page.cards)
+
+
+def test_page_carries_the_caution_the_model_and_the_date(report: Report) -> None:
+    report.write()
+    text = read_page(report)
+    assert "Research use only. Not a medical device." in text
+    assert "Contours are automatic and must be checked by a qualified reader." in text
+    assert "2025-03-04 05:06" in text
+    assert "of 3 photographs, median 0.51" in text
+    assert text.count("<rect") == 3
+    assert "$" not in text
+
+
+def test_links_are_relative_and_encoded(tmp_path: Path) -> None:
+    names = ["masks/a b #1?%.png", "//host/x.png", "data:text", 'masks/ä".png']
+    report = Report(tmp_path)
+    for index, name in enumerate(names):
+        report.add(Row(f"{index}.png", "ok", uncertainty=-index), None, name)
+    report.write()
+    links = [anchor["href"] or "" for anchor in Page(read_page(report)).all("a")][: len(names)]
+    for link, name in zip(links, names, strict=True):
+        parts = urlsplit(link)
+        assert (parts.scheme, parts.netloc, parts.query, parts.fragment) == ("", "", "", "")
+        assert unquote(parts.path) == f"./{name.lstrip('/')}"
+
+
+def test_nothing_temporary_stays(report: Report) -> None:
+    waiting = list((report.output_dir / ".thumbnails").iterdir())
+    assert len(waiting) == 4
+    with Image.open(waiting[0]) as picture:
+        assert picture.size == (384, 288)
+    report.write()
+    assert sorted(path.name for path in report.output_dir.iterdir()) == ["report.csv", "report.html"]
+
+
+def test_a_failure_leaves_the_old_page_whole(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = report.output_dir / "report.html"
+    page.write_text("old", encoding="utf-8")
+
+    def fail(self: Report, entry: object) -> dict[str, str]:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Report, "_card", fail)
+    with pytest.raises(OSError, match="disk full"):
+        report.write()
+    assert page.read_text("utf-8") == "old"
+    left = [path.name for path in report.output_dir.iterdir() if path.name != ".thumbnails"]
+    assert sorted(left) == ["report.csv", "report.html"]
+
+
+def test_close_ups_of_an_interrupted_run_are_dropped(report: Report) -> None:
+    again = Report(report.output_dir)
+    again.add(Row("c.png", "ok", 0.5))
+    again.write()
+    assert Page(read_page(again)).all("img") == []
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".png", "odd \udce9.png", "new\nline.png"])
+def test_odd_names_can_be_written(tmp_path: Path, name: str) -> None:
+    report = Report(tmp_path)
+    report.add(Row(name, "ok", math.inf), Image.new("L", (30, 20)), f"masks/{name}")
+    report.write()
+    (row,) = read_table(report)
+    assert row["vcdr"] == ""
+    assert len(Page(read_page(report)).all("img")) == 1
+
+
+def test_an_empty_report_can_be_written(tmp_path: Path) -> None:
+    report = Report(tmp_path)
+    report.write()
+    assert read_table(report) == []
+    assert "0 photographs" in read_page(report)
+    assert report.exit_status == 0
