@@ -3,7 +3,53 @@
 The submodules are imported here because configs name them as ``bundle.<module>.<name>``.
 """
 
-from bundle import errors, folders, handlers, network, photographs, regions, scores, views
+from bundle import (
+    adaptation,
+    class_features,
+    datasets,
+    errors,
+    folders,
+    handlers,
+    inference,
+    losses,
+    measurements,
+    network,
+    overlays,
+    passes,
+    phantoms,
+    photographs,
+    prototypes,
+    provenance,
+    refinement,
+    regions,
+    report,
+    scores,
+    statistics,
+    views,
+)
 
 __version__ = "0.1.0"
-__all__ = ["errors", "folders", "handlers", "network", "photographs", "regions", "scores", "views"]
+__all__ = [
+    "adaptation",
+    "class_features",
+    "datasets",
+    "errors",
+    "folders",
+    "handlers",
+    "inference",
+    "losses",
+    "measurements",
+    "network",
+    "overlays",
+    "passes",
+    "phantoms",
+    "photographs",
+    "prototypes",
+    "provenance",
+    "refinement",
+    "regions",
+    "report",
+    "scores",
+    "statistics",
+    "views",
+]

@@ -14,7 +14,7 @@ from monai.utils import set_determinism
 
 from bundle.folders import atomic_write
 
-__all__ = ["EpochSeed", "ResumableCheckpoint", "WeightsSaver", "save_atomically"]
+__all__ = ["EpochSeed", "ResumableCheckpoint", "WeightsSaver", "save_atomically", "save_weights"]
 
 
 def save_atomically(content: Any, path: str | Path) -> None:
@@ -23,6 +23,11 @@ def save_atomically(content: Any, path: str | Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(target) as temporary:
         torch.save(content, temporary)
+
+
+def save_weights(network: torch.nn.Module, path: str | Path) -> None:
+    """Write a network's state dict as plain contiguous tensors, which load whatever memory format the run used."""
+    save_atomically({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, path)
 
 
 class EpochSeed:
@@ -55,11 +60,13 @@ class ResumableCheckpoint:
     Args:
         path: the checkpoint file, replaced as a whole.
         objects: what to save beside the engine, by name: networks, optimiser, schedule.
+        fingerprint: of what the run depends on; a checkpoint with another one is passed over.
     """
 
-    def __init__(self, path: str | Path, objects: Mapping[str, Any]) -> None:
+    def __init__(self, path: str | Path, objects: Mapping[str, Any], fingerprint: str = "") -> None:
         self.path = Path(path)
         self.objects = objects
+        self.fingerprint = fingerprint
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self.resume)
@@ -69,15 +76,19 @@ class ResumableCheckpoint:
         """Load the checkpoint, if there is one."""
         if not self.path.is_file():
             return
-        max_epochs = engine.state.max_epochs
         stored = torch.load(self.path, map_location="cpu", weights_only=True)
+        if stored["fingerprint"] != self.fingerprint:
+            engine.logger.warning("%s belongs to another run; starting anew", self.path)
+            return
+        max_epochs = engine.state.max_epochs
         Checkpoint.load_objects(to_load={"trainer": engine, **self.objects}, checkpoint=stored)
         engine.state.max_epochs = max_epochs
         engine.logger.info("resumed after epoch %d from %s", engine.state.epoch, self.path)
 
     def save(self, engine: Engine) -> None:
         """Replace the checkpoint by the state after this epoch."""
-        save_atomically({name: thing.state_dict() for name, thing in {"trainer": engine, **self.objects}.items()}, self.path)
+        states = {name: thing.state_dict() for name, thing in {"trainer": engine, **self.objects}.items()}
+        save_atomically({**states, "fingerprint": self.fingerprint}, self.path)
 
 
 class WeightsSaver:
@@ -98,8 +109,6 @@ class WeightsSaver:
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        # Plain contiguous tensors load everywhere, whatever memory format the run used.
-        state = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
-        save_atomically(state, self.path)
+        save_weights(self.network, self.path)
         for path in self.obsolete:
             Path(path).unlink(missing_ok=True)

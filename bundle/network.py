@@ -114,6 +114,9 @@ class DiscCupUNet(FlexibleUNet):
     ``features`` gives F, the tensor that enters the head; ``segmentation_head`` turns F into logits. A pointwise head
     makes stochastic passes and class gradients cheap: neither runs the encoder or the decoder again.
 
+    Attributes:
+        frozen_statistics: keep the norm layers on their running statistics in train mode too (False at first).
+
     Args:
         out_channels: logits a pixel, 3 for background, disc rim and optic cup.
         backbone: a name of MONAI's backbone registry.
@@ -139,9 +142,23 @@ class DiscCupUNet(FlexibleUNet):
             interp_mode="bilinear",
             is_pad=False,
         )
+        self.frozen_statistics = False
         self.segmentation_head = nn.Sequential(
             nn.Dropout2d(dropout), nn.Conv2d(tuple(decoder_channels)[-1], out_channels, kernel_size=1)
         )
+
+    def train(self, mode: bool = True) -> DiscCupUNet:
+        """As in PyTorch, but norm layers stay in evaluation mode while ``frozen_statistics`` is true."""
+        super().train(mode)
+        if self.frozen_statistics:
+            for module in self.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
+
+    def freeze_statistics(self, frozen: bool = True) -> None:
+        """Set ``frozen_statistics``."""
+        self.frozen_statistics = frozen
 
     def features(self, inputs: torch.Tensor) -> torch.Tensor:
         """F (B x K x W x H) of images (B x 3 x W x H, both multiples of 32)."""

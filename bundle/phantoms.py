@@ -61,7 +61,7 @@ class CameraStyle:
     contrast: float = 1.0
     gamma: float = 1.0
     haze: float = 0.0
-    vignetting: float = 0.1
+    vignetting: float = 0.18
     noise: float = 0.012
     jpeg_quality: int = 92
 
@@ -70,7 +70,7 @@ CAMERA_STYLES: dict[str, CameraStyle] = {
     style.name: style
     for style in (
         CameraStyle("plain"),
-        CameraStyle("tight_red", blur=0.010, gain=(1.08, 0.84, 0.42), brightness=0.93, gamma=1.12, noise=0.008),
+        CameraStyle("tight_red", blur=0.010, gain=(1.06, 0.88, 0.40), brightness=0.93, gamma=1.12, noise=0.008),
         CameraStyle("dim_blurred", blur=0.022, brightness=0.66, vignetting=0.35, noise=0.016, jpeg_quality=85),
         CameraStyle("cool_hazy", blur=0.012, gain=(0.86, 1.02, 1.4), contrast=0.85, haze=0.2, noise=0.012),
         CameraStyle("harsh", blur=0.002, brightness=1.1, contrast=1.45, vignetting=0.2, noise=0.04, jpeg_quality=35),
@@ -226,7 +226,7 @@ def _draw_outline(rng: np.random.Generator, aspect: float, height: float, wobble
     x = x - np.trapezoid(radii**3 * np.cos(_ANGLES) / 3, _ANGLES) / area
     y = y - np.trapezoid(radii**3 * np.sin(_ANGLES) / 3, _ANGLES) / area
     resampled = np.interp(_ANGLES, np.arctan2(y, x)[:-1], np.hypot(x, y)[:-1], period=2 * np.pi)
-    return _Outline((0.0, 0.0), resampled * height / np.ptp(y))
+    return _Outline((0.0, 0.0), resampled * height / np.ptp(resampled * np.sin(_ANGLES)))
 
 
 def _draw_disc_and_cup(rng: np.random.Generator) -> tuple[_Outline, _Outline]:
@@ -362,7 +362,7 @@ def _draw_vessels(
             path = _main_vessel(disc, trunk, rng, arcade, down, turn * down)
             start = width * share * rng.uniform(0.8, 1.15)
             main = _taper(path, start, start * 0.4, rise=0.12)
-            vessels += [*_branches(main, rng, fovea, 1, 0.75), main]
+            vessels += [*_branches(main, rng, fovea, 1, 0.85), main]
     for center in (np.pi, np.pi, -0.3, 0.3, -1.6, 1.6)[rng.integers(0, 2) :]:
         path = _minor_vessel(disc, cup, rng, center + rng.normal(0, 0.55), fovea)
         if len(path) > 10:
@@ -376,7 +376,7 @@ def _draw_anatomy(seed: int) -> _Anatomy:
     disc, cup = _draw_disc_and_cup(rng)
     fovea = (rng.uniform(2.35, 2.65), rng.uniform(0.1, 0.35))
     pink, pale = rng.uniform(size=2)
-    pigments = np.array([(0.37, 0.26, 0.13), (0.45, 0.26, 0.09), (0.47, 0.235, 0.155)])
+    pigments = np.array([(0.37, 0.26, 0.13), (0.45, 0.26, 0.075), (0.47, 0.235, 0.155)])
     artery_width, artery_side = rng.uniform(0.052, 0.068), rng.choice([-0.14, 0.14])
     return _Anatomy(
         disc=disc,
@@ -385,7 +385,7 @@ def _draw_anatomy(seed: int) -> _Anatomy:
         veins=_draw_vessels(disc, cup, fovea, rng, width=rng.uniform(0.075, 0.098), spread=0.0),
         arteries=_draw_vessels(disc, cup, fovea, rng, width=artery_width, spread=artery_side),
         retina_rgb=rng.dirichlet([0.9, 0.9, 0.5]) @ pigments,
-        rim_rgb=np.array([0.85, 0.47, 0.19]) * (1 - pink) + np.array([0.87, 0.43, 0.26]) * pink,
+        rim_rgb=np.array([0.87, 0.44, 0.17]) * (1 - pink) + np.array([0.88, 0.41, 0.25]) * pink,
         cup_rgb=np.array([1.06, 0.84, 0.38]) * (1 - pale) + np.array([1.08, 0.96, 0.66]) * pale,
         disc_edge=rng.uniform(0.018, 0.04),
         cup_edge=rng.uniform(0.05, 0.14),
@@ -439,7 +439,12 @@ def _paint_retina(eye: _Anatomy, view: _View, rng: np.random.Generator) -> Float
     macula = np.exp(-0.5 * ((u - eye.fovea[0]) ** 2 + (v - eye.fovea[1]) ** 2) / 0.42**2)
     pit = np.exp(-0.5 * ((u - eye.fovea[0]) ** 2 + (v - eye.fovea[1]) ** 2) / 0.14**2)
     light *= 1 - 0.3 * macula - 0.16 * pit
-    warmth = 0.05 * _texture(rng, view, 1.1) + 0.08 * away + 0.22 * eye.choroid * ridges * (0.35 + 0.65 * away)
+    warmth = (
+        0.05 * _texture(rng, view, 1.1)
+        + 0.06 * away
+        + 0.1 * _smoothstep(u)
+        + 0.25 * eye.choroid * ridges * (0.35 + 0.65 * away)
+    )
     image = (light * view.exposure)[..., None] * eye.retina_rgb.astype(np.float32)
     image[..., 0] *= 1 + warmth
     image[..., 1] *= 1 - 0.25 * warmth - 0.12 * macula
@@ -480,6 +485,9 @@ def _paint_disc(image: Floats, eye: _Anatomy, view: _View, rng: np.random.Genera
     pallor = _smoothstep(0.5 - (cup_level - 1) / (2 * edge)) * (0.6 + 0.4 * np.exp(-1.5 * cup_level**2))
     halo = 0.35 * np.exp(-(np.maximum(cup_level - 1, 0) * eye.cup.height / 0.25)) * (0.6 + 0.4 * temporal)
     pallor = np.clip(np.maximum(pallor, halo) * eye.cup_contrast * (0.95 + 0.25 * u), 0, 1)
+    # Where the vessels rise out of the cup their crowd hides its pale floor.
+    hilum = eye.cup.point(np.pi, 0.5)
+    pallor *= 1 - 0.75 * np.exp(-0.5 * (((u - hilum[0]) / 0.06) ** 2 + ((v - hilum[1]) / 0.1) ** 2))
     sieve = 0.1 * np.clip((eye.cup.height - 0.45) * 3, 0, 1) * np.clip(holes - 0.3, 0, 1.5) * (cup_level < 0.8)
     floor = (mottle - sieve)[..., None] * eye.cup_rgb
     disc = (rim + (floor - rim) * pallor[..., None]) * (0.25 + 0.75 * view.exposure)
@@ -630,7 +638,10 @@ def make_crop(
     _check_seed_and_camera(seed, camera)
     eye = _draw_anatomy(seed)
     rng = np.random.default_rng([seed, _VIEW_STREAM])
-    largest = eye.disc.area * min(0.94 * width / eye.disc.width, 0.94 * height) ** 2 / (width * height)
+    # A pixel and a half stays free all round; the outline reaches up to 2 % further on one side of its centroid.
+    free = (np.array([width, height]) - 3) / 1.04
+    extent = np.array([eye.disc.width, eye.disc.height])
+    largest = eye.disc.area * float((free / extent).min()) ** 2 / (width * height)
     drawn = min(rng.uniform(0.2, 0.36), largest)
     share = drawn if disc_share is None else disc_share
     if not 0.005 <= share <= largest:
@@ -638,7 +649,7 @@ def make_crop(
     scale = float(np.sqrt(share * width * height / eye.disc.area))
     side = 1 if rng.random() < 0.5 else -1
     shift = rng.uniform(-0.07, 0.07, size=2) * min(width, height)
-    room = np.array([width * 0.98 - eye.disc.width * scale, height * 0.98 - scale]) / 2
+    room = np.maximum(free - extent * scale, 0) / 2
     center = np.array([width - 1, height - 1]) / 2 + np.clip(shift * [side, 1], -room, room)
     # In some crops the camera's round field ends within the crop, on the nasal side.
     field_radius = scale * rng.uniform(3.2, 3.8)

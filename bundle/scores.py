@@ -30,8 +30,8 @@ COLUMNS = (
     "missed",
 )
 RULE = (
-    "A structure that the label shows and the prediction misses counts with Dice 0 and the diagonal of the label's grid "
-    "as its distances; a missed disc counts with a vCDR of 0. A structure that the label does not show is left out."
+    "A structure that the label shows and the prediction misses counts with Dice 0 and the diagonal of the label's "
+    "grid as its distances; a missed disc counts with a vCDR of 0. A structure that the label does not show is left out."
 )
 
 
@@ -62,7 +62,9 @@ def score_image(prediction: torch.Tensor, label: torch.Tensor) -> dict[str, floa
         row |= {f"{name}_{measure_}": value for measure_, value in zip(_MEASURES, values, strict=True)}
     row["vcdr"], row["vcdr_true"] = _vcdr(prediction), _vcdr(label)
     has_both = bool(label[0].any() and label[1].any())
-    row["vcdr_error"] = abs((0.0 if math.isnan(row["vcdr"]) else row["vcdr"]) - row["vcdr_true"]) if has_both else math.nan
+    row["vcdr_error"] = (
+        abs((0.0 if math.isnan(row["vcdr"]) else row["vcdr"]) - row["vcdr_true"]) if has_both else math.nan
+    )
     row["missed"] = float(bool(label[0].any()) and not bool(prediction[0].any()))
     return row
 
@@ -118,10 +120,15 @@ class ScoresSaver:
         self.rows.sort(key=lambda row: row["image"])
         summary = summarise(self.rows)
         for name in CLASSES:
-            engine.state.metrics |= {f"{name}_{key}": value for key, value in summary[name].items() if value is not None}
+            engine.state.metrics |= {
+                f"{name}_{key}": value for key, value in summary[name].items() if value is not None
+            }
         with atomic_write(self.output_dir / "metrics.json") as path:
             path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-        with atomic_write(self.output_dir / "metrics.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
+        with (
+            atomic_write(self.output_dir / "metrics.csv") as path,
+            path.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
             for row in self.rows:

@@ -84,7 +84,8 @@ class DiscViewd(MapTransform, InvertibleTransform):
         self.crop_share = crop_share
         modes = (mode,) * len(self.keys) if isinstance(mode, str) else tuple(mode)
         self.resizers = {
-            key: Resize((size, size), mode=m, anti_aliasing=m != "nearest") for key, m in zip(self.keys, modes, strict=True)
+            key: Resize((size, size), mode=m, anti_aliasing=m != "nearest")
+            for key, m in zip(self.keys, modes, strict=True)
         }
         self.pad = Pad(mode="constant", value=0)
         self.crop = Crop()

@@ -1,0 +1,251 @@
+"""Stage 2: adaptation of the source model by a recipe, and what can be said about it without labels."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.data import MetaTensor
+from monai.engines import SupervisedEvaluator
+from monai.inferers import Inferer
+from monai.transforms import MapTransform
+from monai.utils import CommonKeys
+from torch import nn
+
+from bundle.errors import CallError
+from bundle.folders import atomic_write
+from bundle.handlers import save_weights
+from bundle.losses import AdaptationOutput
+from bundle.network import DiscCupUNet
+from bundle.passes import HeadInput, agreement, channel_masks, stochastic_log_odds, stochastic_logits
+from bundle.refinement import load_pseudo_label
+from bundle.regions import CLASSES, nested_probabilities
+
+__all__ = [
+    "AdaptationInferer",
+    "AdaptationResult",
+    "AgreementEvaluator",
+    "LoadPseudoLabeld",
+    "LossValues",
+    "MeasuresWithoutLabels",
+    "choose_recipe",
+    "prepare_batch",
+    "trainable_parameters",
+]
+
+logger = logging.getLogger(__name__)
+
+TRAINABLE = ("all", "norm")
+
+
+def choose_recipe(recipes: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Any]:
+    """The recipe called ``name``.
+
+    Args:
+        recipes: all recipes, each with ``statistics`` (whether norm statistics are re-estimated), ``pseudo_labels``
+            (whether stage 1 is run), ``trainable`` (``all`` or ``norm``), ``max_epochs``, ``learning_rate`` and
+            ``losses`` (weights by name).
+        name: one of their names.
+
+    Raises:
+        CallError: when there is no such recipe.
+    """
+    if name not in recipes:
+        raise CallError(f"--recipe {name} is unknown.", f"Use one of {', '.join(sorted(recipes))}.")
+    return dict(recipes[name])
+
+
+def trainable_parameters(network: nn.Module, which: str) -> list[nn.Parameter]:
+    """Freeze everything of ``network`` but the chosen parameters, and return those.
+
+    Args:
+        network: changed in place.
+        which: ``all``, or ``norm`` for scale and shift of the norm layers.
+
+    Raises:
+        ValueError: when ``which`` is neither.
+    """
+    if which not in TRAINABLE:
+        raise ValueError(f"trainable must be one of {TRAINABLE}, not {which!r}.")
+    chosen = set()
+    for module in network.modules():
+        if which == "all" or (which == "norm" and isinstance(module, nn.modules.batchnorm._NormBase)):
+            chosen |= set(module.parameters(recurse=False))
+    for parameter in network.parameters():
+        parameter.requires_grad_(parameter in chosen)
+    return [parameter for parameter in network.parameters() if parameter in chosen]
+
+
+class LoadPseudoLabeld(MapTransform):
+    """Load ``label`` and ``mask`` of a pseudo-label file (2 x W x H each) in the place of its path.
+
+    Args:
+        keys: the key that holds the path.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            arrays = load_pseudo_label(d.pop(key))
+            d |= {"label": arrays["label"], "mask": arrays["mask"]}
+        return d
+
+
+def prepare_batch(
+    batch: Mapping[str, Any], device: torch.device | None = None, non_blocking: bool = False, **kwargs: Any
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Image and target of an adaptation batch, for ``SupervisedTrainer``."""
+    image = batch[CommonKeys.IMAGE]
+    image = image.as_tensor() if isinstance(image, MetaTensor) else image
+    target = {key: batch[key].to(device, non_blocking=non_blocking, **kwargs) for key in ("label", "mask")}
+    return image.to(device, non_blocking=non_blocking, **kwargs), target
+
+
+class AdaptationInferer(Inferer):
+    """Forward pass that also keeps F, for losses on gradient features."""
+
+    def __call__(self, inputs: torch.Tensor, network: DiscCupUNet, *_: Any, **__: Any) -> AdaptationOutput:  # type: ignore[override]
+        features = network.features(inputs)
+        return AdaptationOutput(network, inputs, features, network.segmentation_head(features))
+
+
+class LossValues:
+    """Ignite handler that puts each loss of an ``AdaptationLoss`` into ``engine.state.metrics``, averaged by epoch.
+
+    Args:
+        loss: the trainer's ``AdaptationLoss``.
+    """
+
+    def __init__(self, loss: Any) -> None:
+        self.loss = loss
+        self.values: list[dict[str, float]] = []
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self.values.clear)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, lambda: self.values.append(dict(self.loss.values)))
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.summarise)
+
+    def summarise(self, engine: Engine) -> None:
+        """Write the epoch's means."""
+        for name in self.values[0] if self.values else ():
+            engine.state.metrics[f"loss_{name}"] = math.fsum(v[name] for v in self.values) / len(self.values)
+
+
+class AgreementEvaluator(SupervisedEvaluator):
+    """``SupervisedEvaluator`` that adds to each prediction what stochastic passes of the head say about it.
+
+    The output gets ``agreement`` (B x 2, disc and cup, in [0, 1]), the Dice that the passes predict.
+
+    Args:
+        passes: T.
+        seed: of the dropout masks.
+        kwargs: arguments of ``SupervisedEvaluator``.
+    """
+
+    def __init__(self, passes: int = 10, seed: int = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.passes = passes
+        self.seed = seed
+
+    def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> Any:
+        if not batchdata:
+            engine.state.batch, engine.state.output = [], []
+            return engine.state.output
+        names = batchdata["name"]
+        # The head's input is only known inside the pass, and the output is decollated at its end: measure in between.
+        with HeadInput(self.network) as head_input:
+            inferer, self.inferer = self.inferer, self._measuring(self.inferer, head_input, names)
+            try:
+                return super()._iteration(engine, batchdata)
+            finally:
+                self.inferer = inferer
+
+    def _measuring(self, inferer: Any, head_input: HeadInput, names: list[str]) -> Any:
+        def infer(inputs: torch.Tensor, network: DiscCupUNet, *args: Any, **kwargs: Any) -> torch.Tensor:
+            prediction = inferer(inputs, network, *args, **kwargs)
+            features = head_input.features
+            features = features.as_tensor() if isinstance(features, MetaTensor) else features
+            head = network.segmentation_head
+            masks = channel_masks(names, self.passes, features.shape[1], head[0].p, self.seed).to(features)
+            z = stochastic_log_odds(stochastic_logits(head, features, masks))
+            self.state.output["agreement"] = agreement(z)
+            return prediction
+
+        return infer
+
+
+class MeasuresWithoutLabels:
+    """Ignite handler for ``AgreementEvaluator``: means over the target of what can be measured without labels.
+
+    Attributes:
+        summary: predicted Dice of disc and cup, entropy (nats a pixel), share of the view that disc and cup take,
+            number of photographs.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[list[float]] = []
+        self.summary: dict[str, Any] = {}
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self.rows.clear)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.summarise)
+
+    def collect(self, engine: Engine) -> None:
+        """Measure one batch."""
+        for output in engine.state.output or []:  # type: ignore[union-attr]
+            logits = torch.as_tensor(output["pred"])[None]
+            p = logits.softmax(dim=1)
+            entropy = -(p * p.clamp(min=1e-12).log()).sum(dim=1).mean()
+            share = (nested_probabilities(logits) > 0.5).float().mean(dim=(0, 2, 3))
+            self.rows.append([*output["agreement"].tolist(), entropy.item(), *share.tolist()])
+
+    def summarise(self, engine: Engine) -> None:
+        """Average over the photographs."""
+        count = len(self.rows)
+        means = [math.fsum(column) / count for column in zip(*self.rows, strict=True)] if count else [math.nan] * 5
+        self.summary = {
+            "predicted_dice": dict(zip(CLASSES, means[:2], strict=True)),
+            "entropy": means[2],
+            "area_share": dict(zip(CLASSES, means[3:], strict=True)),
+            "photographs": count,
+        }
+
+
+class AdaptationResult:
+    """Write the adapted weights and ``adaptation.json``: how they were made and what was measured without labels.
+
+    Args:
+        output_dir: receives ``model.pt`` and ``adaptation.json``.
+        network: the adapted network.
+        facts: what to record beside the measures, such as recipe and seed.
+    """
+
+    def __init__(self, output_dir: str | Path, network: nn.Module, facts: Mapping[str, Any]) -> None:
+        self.output_dir = Path(output_dir)
+        self.network = network
+        self.facts = facts
+
+    def __call__(
+        self, before: MeasuresWithoutLabels, after: MeasuresWithoutLabels, unreadable: Mapping[str, str]
+    ) -> None:
+        """Write both files, each as a whole, and remove what only a resumed run needs.
+
+        Args:
+            before: measured with the source weights.
+            after: measured with the adapted weights.
+            unreadable: reason by name of the photographs that were left out.
+        """
+        save_weights(self.network, self.output_dir / "model.pt")
+        content = {**self.facts, "before": before.summary, "after": after.summary, "unreadable": dict(unreadable)}
+        with atomic_write(self.output_dir / "adaptation.json") as path:
+            path.write_text(json.dumps(content, indent=2, ensure_ascii=True) + "\n", encoding="utf-8")
+        (self.output_dir / "resume.pt").unlink(missing_ok=True)
+        change = [after.summary["predicted_dice"][name] - before.summary["predicted_dice"][name] for name in CLASSES]
+        logger.info("predicted Dice changes by %+.3f (disc) and %+.3f (cup); see %s", *change, self.output_dir)

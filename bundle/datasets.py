@@ -1,0 +1,89 @@
+"""A dataset of photographs in which an unreadable file costs nothing but itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from monai.data import Dataset, MetaTensor, list_data_collate
+
+from bundle.errors import UnreadablePhotographError
+
+__all__ = ["PhotographDataset", "collate_readable", "exit_status", "unreadable_cause"]
+
+logger = logging.getLogger(__name__)
+
+
+def unreadable_cause(error: BaseException | None) -> UnreadablePhotographError | None:
+    """The ``UnreadablePhotographError`` that a chain of exceptions started from, if it did."""
+    while error is not None and not isinstance(error, UnreadablePhotographError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+class PhotographDataset(Dataset):
+    """MONAI's ``Dataset`` of ``transform(item)``, with None in the place of what cannot be read.
+
+    Args:
+        data: items with at least ``image`` (a path) and ``name``.
+        transform: from the item to the view; it must not be random if ``cache_num`` is above 0.
+        cache_num: how many transformed items to keep in memory, which bounds it.
+
+    Attributes:
+        unreadable: reason by name, of the items that were asked for and could not be read.
+    """
+
+    def __init__(self, data: Sequence[dict[str, Any]], transform: Callable, cache_num: int = 0) -> None:
+        super().__init__(data=data, transform=transform)
+        self.cache_num = cache_num
+        self.unreadable: dict[str, str] = {}
+        self._cache: dict[int, Any] = {}
+
+    def __getitem__(self, index: Any) -> Any:
+        if index in self._cache:
+            return _copy(self._cache[index])
+        item = super().__getitem__(index)
+        if item is not None and len(self._cache) < self.cache_num:
+            self._cache[index] = _copy(item)
+        return item
+
+    def _transform(self, index: int) -> Any:
+        try:
+            return super()._transform(index)
+        except Exception as error:
+            cause = unreadable_cause(error)
+            if cause is None:
+                raise
+            name = self.data[index]["name"]
+            if name not in self.unreadable:
+                logger.warning("unreadable: %s", cause)
+            self.unreadable[name] = cause.reason
+            return None
+
+
+def _copy(item: dict[str, Any]) -> dict[str, Any]:
+    # Later transforms change meta data in place; pixels are only ever replaced.
+    return {key: _detached(value) for key, value in item.items()}
+
+
+def _detached(value: Any) -> Any:
+    if not isinstance(value, MetaTensor):
+        return value
+    return MetaTensor(value.as_tensor(), meta=dict(value.meta), applied_operations=list(value.applied_operations))
+
+
+def collate_readable(batch: Sequence[Any]) -> Any:
+    """MONAI's collation of what could be read; an empty dict if nothing could."""
+    readable = [item for item in batch if item is not None]
+    return list_data_collate(readable) if readable else {}
+
+
+def exit_status(unreadable: Collection[str]) -> None:
+    """End the process with status 1 if some photographs were unreadable; the last step of a stage.
+
+    Raises:
+        SystemExit: with status 1.
+    """
+    if unreadable:
+        raise SystemExit(1)

@@ -1,0 +1,133 @@
+"""Losses of adaptation. Each is a module ``(output, target) -> scalar`` that a recipe weighs by name.
+
+``output`` is an ``AdaptationOutput``; ``target`` holds ``label`` and ``mask`` of stage 1 (B x 2 x W x H, disc and cup).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from bundle.class_features import GradientFeatures
+from bundle.network import DiscCupUNet
+from bundle.regions import log_odds
+
+__all__ = ["AdaptationLoss", "AdaptationOutput", "PseudoLabelLoss", "SeparationLoss"]
+
+
+@dataclass(frozen=True)
+class AdaptationOutput:
+    """What the network gave for a batch.
+
+    Args:
+        network: the network that is being adapted.
+        images: B x 3 x W x H.
+        features: F, what entered the head, B x K x W x H.
+        logits: B x 3 x W x H.
+    """
+
+    network: DiscCupUNet
+    images: torch.Tensor
+    features: torch.Tensor
+    logits: torch.Tensor
+
+
+class PseudoLabelLoss(nn.Module):
+    """sum M * BCE(p, y) / max(sum M, 1), the mean over disc and cup of the masked cross-entropy."""
+
+    def forward(self, output: AdaptationOutput, target: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Scalar; 0, and still differentiable, where a batch has no trusted pixel."""
+        z = log_odds(output.logits)
+        loss = functional.binary_cross_entropy_with_logits(z, target["label"].to(z), reduction="none")
+        mask = target["mask"].to(z)
+        total = mask.sum(dim=(0, 2, 3)).clamp(min=1)
+        return ((loss * mask).sum(dim=(0, 2, 3)) / total).mean()
+
+
+class SeparationLoss(nn.Module):
+    """L_cos: mean over the photographs of relu(cos(v_cup, v_rim) - margin).
+
+    v_cup is the mean of A^cup over trusted cup pixels and v_rim the mean of A^disc over trusted disc pixels outside the
+    cup: the whole disc would push the cup against itself. The channel weights alpha are constants of the loss; what
+    moves is F. Grad-CL's abstract names "a contrastive loss based on cosine similarity"; the rest is this project's.
+
+    Args:
+        gradient_features: gives A; only its ``cam`` mode on the head's input lets a gradient through.
+        margin: cosine that is not punished, in [-1, 1].
+        min_pixels: photographs with fewer trusted pixels of either class are passed over.
+    """
+
+    def __init__(self, gradient_features: GradientFeatures, margin: float = 0.0, min_pixels: int = 16) -> None:
+        super().__init__()
+        if (gradient_features.layer, gradient_features.mode) != ("head", "cam"):
+            raise ValueError("the separation loss needs gradient features of layer 'head' and mode 'cam'.")
+        self.gradient_features = gradient_features
+        self.margin = margin
+        self.min_pixels = min_pixels
+
+    def forward(self, output: AdaptationOutput, target: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Scalar in [0, 1 - margin]; 0, and still differentiable, where no photograph has enough pixels."""
+        label, mask = target["label"] > 0.5, target["mask"] > 0.5
+        cup = label[:, 1] & mask[:, 1]
+        rim = label[:, 0] & mask[:, 0] & ~label[:, 1] & mask[:, 1]
+        enough = (cup.sum(dim=(1, 2)) >= self.min_pixels) & (rim.sum(dim=(1, 2)) >= self.min_pixels)
+        if not enough.any():
+            return output.features.sum() * 0
+        cosine = self.cosine(output, label, cup, rim)
+        return (cosine - self.margin).relu()[enough].mean()
+
+    def cosine(
+        self, output: AdaptationOutput, label: torch.Tensor, cup: torch.Tensor, rim: torch.Tensor
+    ) -> torch.Tensor:
+        """cos(v_cup, v_rim) of each photograph, B values in [0, 1]."""
+        features = output.features
+        no_dropout = features.new_ones(len(features), 1, features.shape[1])
+        with torch.no_grad():
+            logits = output.network.segmentation_head[-1](features)[:, None]
+            weights = self.gradient_features(
+                output.network, output.images, features, logits, no_dropout, label
+            ).weights[:, 0]
+        v_disc, v_cup = (
+            masked_mean((weights[:, c, :, None, None] * features).relu(), where) for c, where in ((0, rim), (1, cup))
+        )
+        return functional.cosine_similarity(v_cup, v_disc, dim=1)
+
+
+def masked_mean(features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean of B x K x W x H features over B x W x H pixels, as B x K; 0 where a photograph has none."""
+    m = mask.to(features)
+    return torch.einsum("bkxy,bxy->bk", features, m) / m.sum(dim=(1, 2)).clamp(min=1)[:, None]
+
+
+class AdaptationLoss(nn.Module):
+    """The weighted sum of a recipe's losses.
+
+    Args:
+        losses: every loss there is, by name.
+        weights: the recipe's weights, by name.
+
+    Attributes:
+        values: each loss's latest value, by name, for the log.
+
+    Raises:
+        ValueError: when a weight names no loss.
+    """
+
+    def __init__(self, losses: Mapping[str, nn.Module], weights: Mapping[str, float]) -> None:
+        super().__init__()
+        unknown = sorted(set(weights) - set(losses))
+        if unknown:
+            raise ValueError(f"unknown losses {unknown}; there are {sorted(losses)}.")
+        self.losses = nn.ModuleDict({name: losses[name] for name in weights})
+        self.weights = dict(weights)
+        self.values: dict[str, float] = {}
+
+    def forward(self, output: AdaptationOutput, target: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The weighted sum, a scalar."""
+        terms = {name: loss(output, target) for name, loss in self.losses.items()}
+        self.values = {name: float(value.detach()) for name, value in terms.items()}
+        return torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()

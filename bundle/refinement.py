@@ -1,0 +1,228 @@
+"""Stage 1 of Grad-CL: pseudo-labels from stochastic passes, kept where uncertainty and prototypes trust them."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.engines import SupervisedEvaluator
+from monai.utils import CommonKeys
+
+from bundle.class_features import GradientFeatures, heat_maps
+from bundle.folders import atomic_write
+from bundle.handlers import save_atomically
+from bundle.passes import HeadInput, agreement, channel_masks, stochastic_log_odds, stochastic_logits
+from bundle.prototypes import Prototypes, PrototypeSums
+
+__all__ = ["UNCERTAINTIES", "PseudoLabelStore", "RefinementEvaluator", "load_pseudo_label"]
+
+logger = logging.getLogger(__name__)
+
+UNCERTAINTIES = ("prob", "prob+cam")
+_ARRAYS = ("label", "mask", "probability", "uncertainty")
+
+
+class PseudoLabelStore:
+    """Pseudo-labels on disk, one file a photograph, resumable at any photograph.
+
+    What a photograph gives before the prototypes are known waits in ``.refinement/`` (about 6 MB each at 256 x 256 with
+    24 channels) and is removed by ``finish``. Whatever was written under another fingerprint is discarded.
+
+    Args:
+        output_dir: receives ``pseudo_labels/<name>.npz``, ``prototypes.pt`` and ``refinement.csv``.
+        fingerprint: of everything that the pseudo-labels depend on.
+    """
+
+    def __init__(self, output_dir: str | Path, fingerprint: str) -> None:
+        self.root = Path(output_dir)
+        self.fingerprint = fingerprint
+        self.final = self.root / "pseudo_labels"
+        self.partial = self.root / ".refinement"
+        self._mark = self.root / ".refinement" / "fingerprint"
+
+    def _prepare(self) -> None:
+        known = self._mark.read_text() if self._mark.is_file() else self._finished_fingerprint()
+        if known != self.fingerprint:
+            for folder in (self.final, self.partial):
+                shutil.rmtree(folder, ignore_errors=True)
+            (self.root / "prototypes.pt").unlink(missing_ok=True)
+        for folder in (self.final, self.partial):
+            folder.mkdir(parents=True, exist_ok=True)
+        with atomic_write(self._mark) as path:
+            path.write_text(self.fingerprint)
+
+    def _finished_fingerprint(self) -> str | None:
+        path = self.root / "prototypes.pt"
+        return torch.load(path, weights_only=True).get("fingerprint") if path.is_file() else None
+
+    def pending(self, items: Sequence[dict[str, Any]]) -> list[int]:
+        """Indices of the items that have neither a pseudo-label nor a waiting part of one."""
+        self._prepare()
+        done = {path.name for folder in (self.final, self.partial) for path in folder.glob("*.npz")}
+        return [i for i, item in enumerate(items) if f"{item['name']}.npz" not in done]
+
+    def add(self, name: str, **arrays: np.ndarray) -> None:
+        """Keep what one photograph gave until the prototypes are known."""
+        with atomic_write(self.partial / f"{name}.npz") as path:
+            np.savez(path, **arrays)
+
+    def finish(self) -> Prototypes:
+        """Estimate the prototypes over all photographs, write every pseudo-label and the summary.
+
+        Sums are added in the order of the names, so the order of the files changes nothing.
+        """
+        path = self.root / "prototypes.pt"
+        waiting = sorted(self.partial.glob("*.npz"))
+        if path.is_file():
+            stored = torch.load(path, weights_only=True)
+            prototypes = Prototypes(stored["objects"], stored["background"])
+        else:
+            total = PrototypeSums()
+            for part in waiting:
+                with np.load(part) as arrays:
+                    total += PrototypeSums(torch.from_numpy(arrays["sums"]), torch.from_numpy(arrays["weights"]))
+            prototypes = total.prototypes()
+            content = {"objects": prototypes.objects, "background": prototypes.background}
+            save_atomically({**content, "fingerprint": self.fingerprint}, path)
+        for part in waiting:
+            self._finish_one(part, prototypes)
+        self._write_summary()
+        shutil.rmtree(self.partial, ignore_errors=True)
+        return prototypes
+
+    def _finish_one(self, part: Path, prototypes: Prototypes) -> None:
+        with np.load(part) as arrays:
+            label, reliable = arrays["label"], arrays["reliable"]
+            nearer = prototypes.nearer_to_object(torch.from_numpy(arrays["features"]).float()).numpy()
+            content = {
+                "label": label,
+                "mask": reliable & (label == nearer),
+                "probability": arrays["probability"],
+                "uncertainty": arrays["uncertainty"],
+            }
+            extra = {"reliable": reliable.mean(axis=(1, 2)), "agreement": arrays["agreement"]}
+        with atomic_write(self.final / part.name) as path:
+            # The contract's files are H x W; everything inside is indexed x first.
+            np.savez(
+                path, **{key: np.ascontiguousarray(value.swapaxes(1, 2)) for key, value in content.items()}, **extra
+            )
+        part.unlink()
+
+    def _write_summary(self) -> None:
+        columns = ["image"] + [
+            f"{quantity}_{name}"
+            for quantity in ("area_share", "reliable_share", "mask_share", "agreement")
+            for name in ("disc", "cup")
+        ]
+        with atomic_write(self.root / "refinement.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            for done in sorted(self.final.glob("*.npz")):
+                with np.load(done) as arrays:
+                    shares = (arrays["label"].mean(axis=(1, 2)), arrays["reliable"], arrays["mask"].mean(axis=(1, 2)))
+                    values = [*np.concatenate(shares), *arrays["agreement"]]
+                writer.writerow([done.name.removesuffix(".npz"), *(f"{value:.4f}" for value in values)])
+
+    def labelled(self, items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The items that have a pseudo-label, each with its file as ``pseudo_label``."""
+        files = {item["name"]: self.final / f"{item['name']}.npz" for item in items}
+        return [{**item, "pseudo_label": str(files[item["name"]])} for item in items if files[item["name"]].is_file()]
+
+
+def load_pseudo_label(path: str | Path) -> dict[str, torch.Tensor]:
+    """The four arrays of a pseudo-label file, each 2 x W x H (x first, as all tensors inside), float32."""
+    with np.load(path) as arrays:
+        return {key: torch.from_numpy(np.ascontiguousarray(arrays[key].swapaxes(1, 2))).float() for key in _ARRAYS}
+
+
+class RefinementEvaluator(SupervisedEvaluator):
+    """``SupervisedEvaluator`` whose iteration turns a batch into pseudo-labels in a ``PseudoLabelStore``.
+
+    Encoder and decoder run once a photograph; all stochastic passes and the class gradients go through the head alone.
+
+    Args:
+        store: where the pseudo-labels go.
+        gradient_features: gives the class-specific features.
+        passes: T.
+        seed: of the dropout masks.
+        label_threshold: y^c = [p^c > label_threshold] (DPL: 0.75).
+        uncertainty_threshold: R^c = [u^c < uncertainty_threshold] (DPL: 0.05).
+        uncertainty: ``prob`` (standard deviation of sigma(z / 2) over the passes, DPL) or ``prob+cam`` (the larger of
+            it and the standard deviation of the class's heat map).
+        kwargs: arguments of ``SupervisedEvaluator``.
+
+    Raises:
+        ValueError: when ``uncertainty`` is neither, or there are fewer than two passes.
+    """
+
+    def __init__(
+        self,
+        store: PseudoLabelStore,
+        gradient_features: GradientFeatures,
+        passes: int = 10,
+        seed: int = 0,
+        label_threshold: float = 0.75,
+        uncertainty_threshold: float = 0.05,
+        uncertainty: str = "prob",
+        **kwargs: Any,
+    ) -> None:
+        if uncertainty not in UNCERTAINTIES:
+            raise ValueError(f"uncertainty must be one of {UNCERTAINTIES}, not {uncertainty!r}.")
+        if passes < 2:
+            raise ValueError(f"uncertainty needs at least two passes, not {passes}.")
+        super().__init__(decollate=False, **kwargs)
+        self.store = store
+        self.gradient_features = gradient_features
+        self.passes = passes
+        self.seed = seed
+        self.label_threshold = label_threshold
+        self.uncertainty_threshold = uncertainty_threshold
+        self.uncertainty = uncertainty
+
+    @torch.no_grad()
+    def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict:
+        if not batchdata:
+            return {}
+        with HeadInput(self.network) as head_input:
+            output = super()._iteration(engine, batchdata)
+        images, features = _plain(output[CommonKeys.IMAGE]), _plain(head_input.features)
+        names = batchdata["name"]
+        head = self.network.segmentation_head
+        dropout = channel_masks(names, self.passes, features.shape[1], head[0].p, self.seed).to(features)
+        logits = stochastic_logits(head, features, dropout)
+        z = stochastic_log_odds(logits)
+        probability = z.sigmoid().mean(dim=1)
+        label = probability > self.label_threshold
+        found = self.gradient_features(self.network, images, features, logits, dropout, label)
+        uncertainty = (z / 2).sigmoid().std(dim=1)
+        if self.uncertainty == "prob+cam":
+            uncertainty = uncertainty.maximum(heat_maps(found.weights, features).std(dim=1))
+        reliable = uncertainty < self.uncertainty_threshold
+        # What is stored and what the prototypes are made from must be the same numbers, or a resumed run would differ.
+        a = found.features.half()
+        agreements = agreement(z)
+        for i, name in enumerate(names):
+            sums = PrototypeSums.of(a[i].float(), reliable[i], label[i], probability[i])
+            self.store.add(
+                name,
+                label=label[i].cpu().numpy(),
+                reliable=reliable[i].cpu().numpy(),
+                probability=probability[i].half().cpu().numpy(),
+                uncertainty=uncertainty[i].half().cpu().numpy(),
+                features=a[i].cpu().numpy(),
+                sums=sums.sums.cpu().numpy(),
+                weights=sums.weights.cpu().numpy(),
+                agreement=agreements[i].cpu().numpy(),
+            )
+        return output
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor

@@ -1,0 +1,51 @@
+"""Norm statistics of the target: what the peers of this field get silently from train mode."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from torch import nn
+from torch.optim.swa_utils import update_bn
+
+from bundle.errors import CallError
+
+__all__ = ["reestimate_statistics"]
+
+logger = logging.getLogger(__name__)
+
+
+def reestimate_statistics(network: nn.Module, loader: Iterable[Any], device: torch.device | str) -> None:
+    """Replace the running statistics of all batch-norm layers by their cumulative average over the target.
+
+    One pass of PyTorch's ``update_bn`` over the images; no weight changes and the network is left in evaluation mode.
+
+    Args:
+        network: changed in place.
+        loader: batches with ``image`` (B x 3 x W x H); empty batches are passed over.
+        device: where the network is.
+
+    Raises:
+        CallError: when not a single photograph could be read.
+    """
+    count = 0
+
+    def images() -> Iterator[torch.Tensor]:
+        nonlocal count
+        for batch in loader:
+            if batch:
+                image = batch["image"]
+                count += len(image)
+                yield image.as_tensor() if isinstance(image, MetaTensor) else image
+
+    # update_bn starts by forgetting the old statistics, which must survive if there is nothing to replace them.
+    kept = {name: value.clone() for name, value in network.state_dict().items()}
+    update_bn(images(), network, device)
+    network.eval()
+    if count == 0:
+        network.load_state_dict(kept)
+        raise CallError("not one photograph could be read.", "See the lines above for each file's fault.")
+    logger.info("norm statistics re-estimated on %d photographs", count)
