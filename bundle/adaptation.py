@@ -23,7 +23,7 @@ from bundle.folders import atomic_write
 from bundle.handlers import save_weights
 from bundle.losses import AdaptationOutput
 from bundle.network import DiscCupUNet
-from bundle.passes import HeadInput, agreement, channel_masks, stochastic_log_odds, stochastic_logits
+from bundle.passes import HeadInput, agreement, channel_masks, dropout_of, stochastic_log_odds, stochastic_logits
 from bundle.refinement import load_pseudo_label
 from bundle.regions import CLASSES, nested_probabilities
 
@@ -148,6 +148,8 @@ class AgreementEvaluator(SupervisedEvaluator):
         kwargs: arguments of ``SupervisedEvaluator``.
     """
 
+    network: DiscCupUNet
+
     def __init__(self, passes: int = 10, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.passes = passes
@@ -172,7 +174,7 @@ class AgreementEvaluator(SupervisedEvaluator):
             features = head_input.features
             features = features.as_tensor() if isinstance(features, MetaTensor) else features
             head = network.segmentation_head
-            masks = channel_masks(names, self.passes, features.shape[1], head[0].p, self.seed).to(features)
+            masks = channel_masks(names, self.passes, features.shape[1], dropout_of(head), self.seed).to(features)
             z = stochastic_log_odds(stochastic_logits(head, features, masks))
             self.state.output["agreement"] = agreement(z)
             return prediction

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from bundle.network import DiscCupUNet
-from bundle.passes import stochastic_log_odds, stochastic_logits
+from bundle.passes import classifier_of, stochastic_log_odds, stochastic_logits
 
 __all__ = ["MODES", "ClassFeatures", "GradientFeatures", "autograd_gradient", "head_gradient"]
 
@@ -70,7 +70,7 @@ def head_gradient(
     Returns:
         B x T x 2 x K, the sums over the pixels; or B x 2 x K x W x H.
     """
-    weight = head[-1].weight.flatten(1)  # type: ignore[union-attr, operator]
+    weight = classifier_of(head).weight.flatten(1)
     score = _score_weights(masks).to(logits)
     gradient = _log_odds_gradient(logits) * score[:, None, :, None]
     if pixels:

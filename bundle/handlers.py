@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from ignite.engine import Engine, Events
@@ -14,7 +14,7 @@ from monai.utils import set_determinism
 
 from bundle.folders import atomic_write
 
-__all__ = ["EpochSeed", "ResumableCheckpoint", "WeightsSaver", "save_atomically", "save_weights"]
+__all__ = ["EpochSeed", "ResumableCheckpoint", "WeightsSaver", "finished_items", "save_atomically", "save_weights"]
 
 
 def save_atomically(content: Any, path: str | Path) -> None:
@@ -23,6 +23,12 @@ def save_atomically(content: Any, path: str | Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(target) as temporary:
         torch.save(content, temporary)
+
+
+def finished_items(engine: Engine) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each photograph of the engine's last iteration, as what went in and what came out (both decollated)."""
+    batch, output = cast(Any, engine.state.batch), cast(Any, engine.state.output)
+    return zip(batch, output, strict=True)
 
 
 def save_weights(network: torch.nn.Module, path: str | Path) -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from bundle.datasets import PhotographDataset
 from bundle.folders import atomic_write, safe_output_path
+from bundle.handlers import finished_items
 from bundle.measurements import Measurements, clean, measure
 from bundle.overlays import close_up, draw_overlay
 from bundle.report import Report, Row
@@ -97,7 +98,7 @@ class ReportWriter:
 
     def collect(self, engine: Engine) -> None:
         """Write what belongs to the photographs of one iteration."""
-        for item, output in zip(engine.state.batch, engine.state.output, strict=True):  # type: ignore[arg-type]
+        for item, output in finished_items(engine):
             # Files are indexed row first, tensors column first.
             photograph = torch.as_tensor(item["photograph"]).round().byte().cpu().numpy().transpose(2, 1, 0)
             label = torch.as_tensor(output["pred"]).cpu().numpy().T.astype(np.uint8)

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from bundle.class_features import GradientFeatures
 from bundle.network import DiscCupUNet
+from bundle.passes import classifier_of
 from bundle.regions import log_odds
 
 __all__ = ["AdaptationLoss", "AdaptationOutput", "PseudoLabelLoss", "SeparationLoss"]
@@ -87,7 +88,7 @@ class SeparationLoss(nn.Module):
         features = output.features
         no_dropout = features.new_ones(len(features), 1, features.shape[1])
         with torch.no_grad():
-            logits = output.network.segmentation_head[-1](features)[:, None]
+            logits = classifier_of(output.network.segmentation_head)(features)[:, None]
             weights = self.gradient_features(
                 output.network, output.images, features, logits, no_dropout, label
             ).weights[:, 0]

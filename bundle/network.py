@@ -56,8 +56,8 @@ class EfficientNetLite0Encoder(EfficientNet, BaseEncoder):
             norm=("batch", {"eps": 1e-3, "momentum": 0.1}),
             drop_connect_rate=0.0,
         )
-        self._conv_head = self._conv_head_padding = self._bn1 = nn.Identity()
-        self._avg_pooling = self._dropout = self._fc = nn.Identity()
+        for unused in ("conv_head", "conv_head_padding", "bn1", "avg_pooling", "dropout", "fc"):
+            setattr(self, f"_{unused}", nn.Identity())
         self._swish = nn.ReLU6(inplace=True)
         for stack in self._blocks:
             for block in stack:  # type: ignore[attr-defined]
@@ -124,6 +124,8 @@ class DiscCupUNet(FlexibleUNet):
         decoder_channels: channels of the decoder's maps, coarsest first; the last is K, the channels of F.
         dropout: probability that a channel of F is dropped in training and in stochastic passes, in [0, 1).
     """
+
+    segmentation_head: nn.Sequential  # type: ignore[assignment]
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import nn
@@ -11,7 +12,15 @@ from torch import nn
 from bundle.network import DiscCupUNet
 from bundle.regions import log_odds
 
-__all__ = ["HeadInput", "agreement", "channel_masks", "stochastic_log_odds", "stochastic_logits"]
+__all__ = [
+    "HeadInput",
+    "agreement",
+    "channel_masks",
+    "classifier_of",
+    "dropout_of",
+    "stochastic_log_odds",
+    "stochastic_logits",
+]
 
 
 class HeadInput:
@@ -39,6 +48,16 @@ class HeadInput:
 
     def _keep(self, _: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         self.features = inputs[0]
+
+
+def dropout_of(head: nn.Sequential) -> float:
+    """Probability with which a head drops a channel of F."""
+    return cast(nn.Dropout2d, head[0]).p
+
+
+def classifier_of(head: nn.Sequential) -> nn.Conv2d:
+    """The pointwise convolution of a head."""
+    return cast(nn.Conv2d, head[-1])
 
 
 def channel_masks(names: Sequence[str], passes: int, channels: int, dropout: float, seed: int = 0) -> torch.Tensor:
@@ -75,13 +94,13 @@ def stochastic_logits(head: nn.Sequential, features: torch.Tensor, masks: torch.
     Returns:
         B x T x 3 x W x H.
     """
-    classifier = head[-1]
-    weight = classifier.weight.flatten(1)  # type: ignore[union-attr, operator]
+    classifier = classifier_of(head)
+    weight = classifier.weight.flatten(1)
     # (W * mask) F equals W (mask * F): one small product a photograph instead of T masked copies of F.
     weights = weight[None, None] * masks[:, :, None].to(weight)
     b, t, j, k = weights.shape
     logits = torch.bmm(weights.view(b, t * j, k), features.flatten(2)).view(b, t, j, *features.shape[2:])
-    return logits + classifier.bias.view(1, 1, -1, 1, 1)  # type: ignore[union-attr, operator]
+    return logits if classifier.bias is None else logits + classifier.bias.view(1, 1, -1, 1, 1)
 
 
 def stochastic_log_odds(logits: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,8 @@ from monai.utils import CommonKeys
 from bundle.class_features import GradientFeatures, heat_maps
 from bundle.folders import atomic_write
 from bundle.handlers import save_atomically
-from bundle.passes import HeadInput, agreement, channel_masks, stochastic_log_odds, stochastic_logits
+from bundle.network import DiscCupUNet
+from bundle.passes import HeadInput, agreement, channel_masks, dropout_of, stochastic_log_odds, stochastic_logits
 from bundle.prototypes import Prototypes, PrototypeSums
 
 __all__ = ["UNCERTAINTIES", "PseudoLabelStore", "RefinementEvaluator", "load_pseudo_label"]
@@ -71,7 +72,7 @@ class PseudoLabelStore:
     def add(self, name: str, **arrays: np.ndarray) -> None:
         """Keep what one photograph gave until the prototypes are known."""
         with atomic_write(self.partial / f"{name}.npz") as path:
-            np.savez(path, **arrays)
+            np.savez(path, **arrays)  # type: ignore[arg-type]
 
     def finish(self) -> Prototypes:
         """Estimate the prototypes over all photographs, write every pseudo-label and the summary.
@@ -110,9 +111,8 @@ class PseudoLabelStore:
             extra = {"reliable": reliable.mean(axis=(1, 2)), "agreement": arrays["agreement"]}
         with atomic_write(self.final / part.name) as path:
             # The contract's files are H x W; everything inside is indexed x first.
-            np.savez(
-                path, **{key: np.ascontiguousarray(value.swapaxes(1, 2)) for key, value in content.items()}, **extra
-            )
+            images = {key: np.ascontiguousarray(value.swapaxes(1, 2)) for key, value in content.items()}
+            np.savez(path, **images, **extra)  # type: ignore[arg-type]
         part.unlink()
 
     def _write_summary(self) -> None:
@@ -162,6 +162,8 @@ class RefinementEvaluator(SupervisedEvaluator):
         ValueError: when ``uncertainty`` is neither, or there are fewer than two passes.
     """
 
+    network: DiscCupUNet
+
     def __init__(
         self,
         store: PseudoLabelStore,
@@ -195,7 +197,7 @@ class RefinementEvaluator(SupervisedEvaluator):
         images, features = _plain(output[CommonKeys.IMAGE]), _plain(head_input.features)
         names = batchdata["name"]
         head = self.network.segmentation_head
-        dropout = channel_masks(names, self.passes, features.shape[1], head[0].p, self.seed).to(features)
+        dropout = channel_masks(names, self.passes, features.shape[1], dropout_of(head), self.seed).to(features)
         logits = stochastic_logits(head, features, dropout)
         z = stochastic_log_odds(logits)
         probability = z.sigmoid().mean(dim=1)

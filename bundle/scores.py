@@ -15,6 +15,7 @@ from ignite.engine import Engine, Events
 from monai.metrics import compute_average_surface_distance, compute_dice, compute_hausdorff_distance
 
 from bundle.folders import atomic_write
+from bundle.handlers import finished_items
 from bundle.measurements import measure
 from bundle.regions import CLASSES
 
@@ -31,7 +32,8 @@ COLUMNS = (
 )
 RULE = (
     "A structure that the label shows and the prediction misses counts with Dice 0 and the diagonal of the label's "
-    "grid as its distances; a missed disc counts with a vCDR of 0. A structure that the label does not show is left out."
+    "grid as its distances; a missed disc counts with a vCDR of 0. "
+    "A structure that the label does not show is left out."
 )
 
 
@@ -110,7 +112,7 @@ class ScoresSaver:
 
     def collect(self, engine: Engine) -> None:
         """Score the photographs of one iteration."""
-        for item, output in zip(engine.state.batch, engine.state.output, strict=True):  # type: ignore[arg-type]
+        for item, output in finished_items(engine):
             scores = score_image(output["pred"].cpu(), output["label"].cpu())
             self.rows.append({"image": item["name"], **scores})
 

@@ -43,7 +43,7 @@ def reestimate_statistics(network: nn.Module, loader: Iterable[Any], device: tor
 
     # update_bn starts by forgetting the old statistics, which must survive if there is nothing to replace them.
     kept = {name: value.clone() for name, value in network.state_dict().items()}
-    update_bn(images(), network, device)
+    update_bn(images(), network, torch.device(device))
     network.eval()
     if count == 0:
         network.load_state_dict(kept)

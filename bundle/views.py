@@ -112,7 +112,8 @@ class DiscViewd(MapTransform, InvertibleTransform):
             width, height = d[key].shape[1:]
             before_x, before_y = max(0, -left), max(0, -top)
             after_x, after_y = max(0, left + side - width), max(0, top + side - height)
-            padded = self.pad(d[key], to_pad=[(0, 0), (before_x, after_x), (before_y, after_y)])
+            to_pad: Any = ((0, 0), (before_x, after_x), (before_y, after_y))
+            padded = self.pad(d[key], to_pad=to_pad)
             start_x, start_y = left + before_x, top + before_y
             slices = (slice(start_x, start_x + side), slice(start_y, start_y + side))
             d[key] = self.resizers[key](self.crop(padded, slices))
@@ -123,5 +124,6 @@ class DiscViewd(MapTransform, InvertibleTransform):
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d):
-            d[key] = self.pad.inverse(self.crop.inverse(self.resizers[key].inverse(d[key])))
+            cropped: Any = self.resizers[key].inverse(d[key])
+            d[key] = self.pad.inverse(self.crop.inverse(cropped))
         return d
