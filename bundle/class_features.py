@@ -102,9 +102,10 @@ def autograd_gradient(
         raise ValueError(f"layer {layer!r} is not in the network; {list(modules)[-3:]} are, among others.")
 
     def keep(_: nn.Module, __: object, output: torch.Tensor) -> torch.Tensor:
-        # A fresh leaf: the gradient stops here, whether or not the weights before it are being trained.
+        # A fresh leaf: the gradient stops here, whether or not the weights before it are being trained. What follows
+        # may work in place, so it gets a copy.
         kept.append(output.detach().requires_grad_())
-        return kept[-1]
+        return kept[-1].clone()
 
     with torch.enable_grad():
         if layer is None:

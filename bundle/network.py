@@ -125,8 +125,6 @@ class DiscCupUNet(FlexibleUNet):
         dropout: probability that a channel of F is dropped in training and in stochastic passes, in [0, 1).
     """
 
-    segmentation_head: nn.Sequential  # type: ignore[assignment]
-
     def __init__(
         self,
         out_channels: int = 3,
@@ -145,7 +143,7 @@ class DiscCupUNet(FlexibleUNet):
             is_pad=False,
         )
         self.frozen_statistics = False
-        self.segmentation_head = nn.Sequential(
+        self.segmentation_head = nn.Sequential(  # type: ignore[assignment]
             nn.Dropout2d(dropout), nn.Conv2d(tuple(decoder_channels)[-1], out_channels, kernel_size=1)
         )
 
@@ -188,7 +186,9 @@ def load_weights(network: nn.Module, checkpoint: str | Path) -> nn.Module:
         raise CallError(f"checkpoint {path} cannot be read ({type(error).__name__}).", remedy) from error
     if isinstance(state, dict) and isinstance(state.get("model"), dict):
         state = state["model"]
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    ):
         raise CallError(f"checkpoint {path} holds no state dict.", remedy)
     bad = next((name for name, value in state.items() if not torch.isfinite(value.float()).all()), None)
     if bad is not None:

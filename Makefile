@@ -1,0 +1,54 @@
+# Everything a fresh machine needs: Python 3.11 or newer, make, and a package index.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+BUNDLE := $(BIN)/python -m monai.bundle run
+
+.DELETE_ON_ERROR:
+.PHONY: help demo adapt test lint format benchmark clean
+
+help:
+	@echo "make demo                     segment sample photographs and show where the report is"
+	@echo "make adapt TARGET=dir OUT=dir adapt the model to the photographs in TARGET, without labels, and segment them"
+	@echo "make test                     lint and all tests"
+	@echo "make benchmark DATA=dir       the tables of docs/benchmark.md"
+
+$(VENV)/ready: pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c requirements.lock -e .
+	@touch $@
+
+$(VENV)/ready-test: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[test]'
+	@touch $@
+
+demo: $(VENV)/ready
+	$(BIN)/python scripts/demo_input.py demo/input
+	$(BUNDLE) inference --config_file configs/inference.json --dataset_dir demo/input --output_dir demo/output
+	@echo "The report: $(CURDIR)/demo/output/report.html"
+
+# Status 1 of a stage means that some photographs were unreadable; all others are done, so go on with them.
+adapt: $(VENV)/ready
+	@test -n "$(TARGET)" -a -n "$(OUT)" || { echo "error: say make adapt TARGET=dir OUT=dir" >&2; exit 2; }
+	$(BUNDLE) adaptation --config_file configs/adapt.json --dataset_dir "$(TARGET)" --output_dir "$(OUT)" || test $$? -eq 1
+	$(BUNDLE) inference --config_file configs/inference.json --dataset_dir "$(TARGET)" --output_dir "$(OUT)" \
+		--checkpoint "$(OUT)/model.pt" || test $$? -eq 1
+	@echo "The report: $(OUT)/report.html, the adapted model: $(OUT)/model.pt"
+
+lint: $(VENV)/ready-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest
+
+format: $(VENV)/ready-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmark: $(VENV)/ready
+	$(BIN)/python scripts/benchmark.py --data "$(DATA)" --output output/benchmark --page docs/benchmark.md
+
+clean:
+	rm -rf demo output .pytest_cache .mypy_cache .ruff_cache

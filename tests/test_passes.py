@@ -1,0 +1,105 @@
+"""Dropout masks belong to the photograph, and passes through the head are what masking F and running it would give."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bundle.passes import HeadInput, agreement, channel_masks, stochastic_log_odds, stochastic_logits
+from bundle.regions import log_odds
+
+
+def test_masks_depend_on_name_and_seed_only():
+    alone = channel_masks(["b"], 4, 24, 0.3, seed=5)
+    together = channel_masks(["a", "b", "c"], 4, 24, 0.3, seed=5)
+    turned = channel_masks(["c", "b", "a"], 4, 24, 0.3, seed=5)
+    assert torch.equal(alone[0], together[1])
+    assert torch.equal(together.flip(0), turned)
+    assert not torch.equal(together[0], together[1])
+    assert not torch.equal(alone, channel_masks(["b"], 4, 24, 0.3, seed=6))
+
+
+def test_masks_leave_the_global_random_state_alone():
+    before = torch.get_rng_state()
+    channel_masks(["a", "\udce4.png"], 2, 3, 0.5)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3, 0.5])
+def test_masks_are_unbiased(dropout):
+    masks = channel_masks(["a", "b"], 200, 64, dropout)
+    assert masks.shape == (2, 200, 64)
+    assert masks.unique().tolist() == pytest.approx([1.0] if dropout == 0 else [0.0, 1 / (1 - dropout)])
+    assert masks.mean().item() == pytest.approx(1, abs=0.02)
+    passes_differ = bool((masks[:, 0] != masks[:, 1]).any())
+    assert passes_differ == (dropout > 0)
+
+
+def test_stochastic_logits_are_those_of_masked_features(network, make_images):
+    features = network.features(make_images(2, 32, 64)).detach()
+    masks = channel_masks(["a", "b"], 3, 8, 0.5, seed=1)
+    head = network.segmentation_head
+    found = stochastic_logits(head, features, masks)
+    assert found.shape == (2, 3, 3, 32, 64)
+    for t in range(3):
+        expected = head[-1](features * masks[:, t, :, None, None])
+        torch.testing.assert_close(found[:, t], expected, rtol=1e-5, atol=1e-5)
+    z = stochastic_log_odds(found)
+    for t in range(3):
+        torch.testing.assert_close(z[:, t], log_odds(found[:, t]))
+
+
+def test_without_dropout_a_pass_is_the_plain_prediction(network, make_images):
+    images = make_images()
+    with HeadInput(network) as head_input, torch.no_grad():
+        logits = network(images)
+        assert torch.equal(head_input.features, network.features(images))
+    found = stochastic_logits(network.segmentation_head, head_input.features, torch.ones(2, 1, 8))
+    torch.testing.assert_close(found[:, 0], logits, rtol=1e-5, atol=1e-5)
+
+
+def test_head_input_lets_go_of_the_network(network, make_images):
+    with HeadInput(network) as head_input, torch.no_grad():
+        network(make_images(1))
+    kept = head_input.features
+    network(make_images(2))
+    assert head_input.features is kept
+
+
+def slow_agreement(z: torch.Tensor) -> list[float]:
+    result = []
+    for c in range(2):
+        mean = z[:, c].sigmoid().mean(dim=0) > 0.5
+        dice = []
+        for one in z[:, c] > 0:
+            total = int(one.sum() + mean.sum())
+            dice.append(2 * int((one & mean).sum()) / total if total else 1.0)
+        result.append(sum(dice) / len(dice))
+    return result
+
+
+def test_agreement_is_the_mean_dice_of_each_pass_with_the_mean():
+    z = 3 * torch.randn(3, 5, 2, 8, 6, generator=torch.Generator().manual_seed(0))
+    found = agreement(z)
+    assert found.shape == (3, 2)
+    for i in range(3):
+        assert found[i].tolist() == pytest.approx(slow_agreement(z[i]), abs=1e-6)
+    assert ((found >= 0) & (found <= 1)).all()
+    assert (found < 0.95).all()
+
+
+def test_identical_passes_agree_and_an_empty_cup_does_too():
+    one = torch.randn(1, 1, 2, 8, 6, generator=torch.Generator().manual_seed(1))
+    assert agreement(one.repeat(1, 5, 1, 1, 1)).tolist() == [[1, 1]]
+    z = one.repeat(1, 5, 1, 1, 1)
+    z[:, :, 1] = -4
+    z[:, 2, 0] *= -1
+    found = agreement(z)
+    assert found[0, 1] == 1
+    assert found[0, 0] == pytest.approx(4 / 5)
+
+
+def test_a_pass_that_misses_the_structure_counts_zero():
+    z = torch.full((1, 4, 2, 4, 4), -3.0)
+    z[:, 0] = 1.0
+    assert agreement(z).tolist() == [[0.75, 0.75]]
