@@ -5,6 +5,7 @@ The submodules are imported here because configs name them as ``bundle.<module>.
 
 from bundle import (
     adaptation,
+    cameras,
     class_features,
     datasets,
     errors,
@@ -25,6 +26,8 @@ from bundle import (
     regions,
     report,
     scores,
+    shifts,
+    stages,
     statistics,
     views,
 )
@@ -32,6 +35,7 @@ from bundle import (
 __version__ = "0.1.0"
 __all__ = [
     "adaptation",
+    "cameras",
     "class_features",
     "datasets",
     "errors",
@@ -52,6 +56,8 @@ __all__ = [
     "regions",
     "report",
     "scores",
+    "shifts",
+    "stages",
     "statistics",
     "views",
 ]

@@ -11,7 +11,6 @@ rasterised from the outlines alone and never depend on the camera.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
+
+from bundle.cameras import CAMERA_STYLES, CameraStyle, as_jpeg, through_camera
 
 __all__ = ["CAMERA_STYLES", "CameraStyle", "Phantom", "make_crop", "make_photograph", "write_dataset"]
 
@@ -34,48 +35,6 @@ _ANGLES = np.linspace(-np.pi, np.pi, 721)
 # Texture repeats after this many disc units, which is wider than what a photograph shows.
 _TEXTURE_PERIOD = 12.0
 _PATH_STEP = 0.05
-_GRAIN = 0.006
-
-
-@dataclass(frozen=True)
-class CameraStyle:
-    """How a camera turns the same eye into another picture; applied in the order of the fields.
-
-    Attributes:
-        name: the key in ``CAMERA_STYLES``.
-        blur: standard deviation of the defocus, in disc heights.
-        gain: factors on red, green and blue (the colour cast).
-        brightness: factor on all channels.
-        contrast: factor on the distance from mid-grey (0.4 of full scale); 1 leaves it.
-        gamma: exponent on intensities in 0..1; above 1 darkens the middle tones.
-        haze: share (0..1) of a pale veil that is mixed in.
-        vignetting: share (0..1) of the light that is lost at the corner of the view.
-        noise: standard deviation of the grain, as a share of full scale.
-        jpeg_quality: Pillow's JPEG quality, 1..95.
-    """
-
-    name: str
-    blur: float = 0.004
-    gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    brightness: float = 1.0
-    contrast: float = 1.0
-    gamma: float = 1.0
-    haze: float = 0.0
-    vignetting: float = 0.18
-    noise: float = 0.012
-    jpeg_quality: int = 92
-
-
-CAMERA_STYLES: dict[str, CameraStyle] = {
-    style.name: style
-    for style in (
-        CameraStyle("plain"),
-        CameraStyle("tight_red", blur=0.010, gain=(1.06, 0.88, 0.40), brightness=0.93, gamma=1.12, noise=0.008),
-        CameraStyle("dim_blurred", blur=0.022, brightness=0.66, vignetting=0.35, noise=0.016, jpeg_quality=85),
-        CameraStyle("cool_hazy", blur=0.012, gain=(0.86, 1.02, 1.4), contrast=0.85, haze=0.2, noise=0.012),
-        CameraStyle("harsh", blur=0.002, brightness=1.1, contrast=1.45, vignetting=0.2, noise=0.04, jpeg_quality=35),
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -546,34 +505,10 @@ def _render_scene(eye: _Anatomy, view: _View, seed: int, disc: bool) -> Floats:
     return _paint_vessels(image, eye, view).astype(np.float32)
 
 
-def _grain(rng: np.random.Generator, view: _View, noise: float) -> Floats:
-    """Sensor grain of fixed size on the eye; pixels larger than a grain average over several of them."""
-    pitch = _GRAIN * view.scale
-    coarse = max(1.0, pitch)
-    shape = (int(np.ceil(view.height / coarse)) + 1, int(np.ceil(view.width / coarse)) + 1, 3)
-    field = rng.standard_normal(shape, dtype=np.float32)
-    field = 0.75 * field.mean(axis=2, keepdims=True) * 1.7 + 0.45 * field
-    if coarse > 1:
-        field = ndimage.zoom(field, (coarse, coarse, 1), order=1)
-    return field[: view.height, : view.width] * noise * min(1.0, pitch)
-
-
 def _photograph_scene(scene: Floats, style: CameraStyle, view: _View, seed: int) -> Bytes:
     rng = np.random.default_rng([seed, _CAMERA_STREAM])
-    sigma = style.blur * view.scale
-    image = ndimage.gaussian_filter(scene, (sigma, sigma, 0), mode="nearest", truncate=3)
-    image = image * (np.array(style.gain) * style.brightness).astype(np.float32)
-    image = np.clip(0.4 + (image - 0.4) * style.contrast, 0, 1) ** style.gamma
-    image = image * (1 - style.haze) + style.haze * np.array([0.62, 0.60, 0.58], dtype=np.float32)
-    x, y = np.arange(view.width)[None, :] - view.field_xy[0], np.arange(view.height)[:, None] - view.field_xy[1]
-    from_axis = np.hypot(x, y)
-    image *= (1 - style.vignetting * np.minimum(from_axis / view.field_radius, 1.2) ** 2)[..., None]
-    lit = np.clip((view.field_radius - from_axis) / max(0.01 * view.scale, 1.0), 0, 1)[..., None]
-    image = image * lit + (1 - lit) * 0.012 + _grain(rng, view, style.noise) * (0.15 + 0.85 * lit)
-    encoded = io.BytesIO()
-    pixels = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    Image.fromarray(pixels).save(encoded, "JPEG", quality=style.jpeg_quality)
-    return np.asarray(Image.open(encoded).convert("RGB")).copy()
+    image = through_camera(scene, style, view.scale, rng, view.field_xy, view.field_radius)
+    return as_jpeg(image, style.jpeg_quality)
 
 
 def _rasterise(eye: _Anatomy, view: _View) -> Bytes:

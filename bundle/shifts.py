@@ -1,0 +1,90 @@
+"""Made-up camera shifts of labelled crops: development targets on which recipes are chosen, never on a real target."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from bundle.cameras import CameraStyle, as_jpeg, through_camera
+from bundle.folders import atomic_write
+
+__all__ = ["SHIFTS", "Shift", "write_shifted"]
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A camera and how closely it crops.
+
+    Args:
+        style: the camera; None leaves the pixels alone.
+        zoom: the middle 1 / zoom of the picture fills it.
+    """
+
+    style: CameraStyle | None = None
+    zoom: float = 1.0
+
+
+_CLEAN: dict[str, Any] = {"blur": 0.0, "vignetting": 0.0, "noise": 0.0, "jpeg_quality": 95}
+_ALL = CameraStyle(
+    "all", blur=0.016, gain=(1.1, 0.8, 0.6), brightness=0.7, gamma=1.25, vignetting=0.4, noise=0.02, jpeg_quality=70
+)
+
+SHIFTS: Mapping[str, Shift] = {
+    "none": Shift(),
+    "colour_cast": Shift(CameraStyle("colour_cast", **_CLEAN | {"gain": (1.15, 0.75, 0.5)})),
+    "gamma_contrast": Shift(CameraStyle("gamma_contrast", **_CLEAN | {"gamma": 1.7, "contrast": 1.3})),
+    "blur_noise": Shift(CameraStyle("blur_noise", **_CLEAN | {"blur": 0.03, "noise": 0.05, "jpeg_quality": 50})),
+    "low_light": Shift(CameraStyle("low_light", **_CLEAN | {"brightness": 0.45, "vignetting": 0.6})),
+    "tight_crop": Shift(zoom=1.45),
+    "all": Shift(_ALL, zoom=1.25),
+}
+"""The shifts, from none to all together."""
+
+
+def write_shifted(items: Sequence[Mapping[str, Any]], folder: str | Path, shift: str, seed: int = 0) -> None:
+    """Write what a shifted camera makes of labelled crops, as ``folder/image`` and ``folder/label``.
+
+    Args:
+        items: dicts of ``name``, ``image`` (square, 8-bit) and ``label`` (0, 1, 2).
+        folder: where to; pictures that are there already are kept.
+        shift: a name of ``SHIFTS``.
+        seed: of the grain; together with the name it settles a picture.
+
+    Raises:
+        ValueError: when there is no such shift.
+    """
+    if shift not in SHIFTS:
+        raise ValueError(f"shift is {shift!r}; allowed are {', '.join(SHIFTS)}.")
+    for item in items:
+        image_path, label_path = (Path(folder) / kind / f"{item['name']}.png" for kind in ("image", "label"))
+        if image_path.is_file() and label_path.is_file():
+            continue
+        rng = np.random.default_rng([seed, zlib.crc32(f"{shift}:{item['name']}".encode())])
+        image, label = _shifted(Image.open(item["image"]).convert("RGB"), Image.open(item["label"]), SHIFTS[shift], rng)
+        for path, picture in ((image_path, image), (label_path, label)):
+            with atomic_write(path) as temporary:
+                picture.save(temporary)
+
+
+def _shifted(
+    image: Image.Image, label: Image.Image, shift: Shift, rng: np.random.Generator
+) -> tuple[Image.Image, Image.Image]:
+    width, height = image.size
+    margin_x, margin_y = (side * (1 - 1 / shift.zoom) / 2 for side in image.size)
+    box = (margin_x, margin_y, width - margin_x, height - margin_y)
+    image = image.resize(image.size, Image.Resampling.BICUBIC, box=box)
+    label = label.resize(label.size, Image.Resampling.NEAREST, box=box)
+    if shift.style is None:
+        return image, label
+    pixels = np.asarray(image, dtype=np.float32) / 255
+    disc = np.flatnonzero(np.asarray(label).any(axis=1))
+    disc_height = float(np.ptp(disc) + 1) if disc.size else height / 2
+    axis = ((width - 1) / 2, (height - 1) / 2)
+    taken = through_camera(pixels, shift.style, disc_height, rng, axis, width / 2, field_edge=False)
+    return Image.fromarray(as_jpeg(taken, shift.style.jpeg_quality)), label

@@ -1,0 +1,220 @@
+"""Recipes, what they may train, and what is measured without labels."""
+
+from __future__ import annotations
+
+import json
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine
+from monai.data import MetaTensor
+from monai.engines import SupervisedTrainer
+from monai.transforms import Activationsd
+from torch import nn
+
+from bundle.adaptation import (
+    AdaptationInferer,
+    AdaptationResult,
+    AgreementEvaluator,
+    LoadPseudoLabeld,
+    LossValues,
+    MeasuresWithoutLabels,
+    choose_recipe,
+    prepare_batch,
+    trainable_parameters,
+)
+from bundle.errors import CallError
+from bundle.losses import AdaptationLoss, PseudoLabelLoss
+from bundle.network import load_weights
+from bundle.passes import agreement, channel_masks, stochastic_log_odds, stochastic_logits
+
+RECIPES = {"plus": {"max_epochs": 2}, "bn": {"max_epochs": 0}}
+
+
+def test_a_recipe_is_found_by_name_and_copied():
+    found = choose_recipe(RECIPES, "plus")
+    assert found == RECIPES["plus"]
+    found["max_epochs"] = 9
+    assert RECIPES["plus"]["max_epochs"] == 2
+
+
+def test_an_unknown_recipe_is_a_wrong_call():
+    with pytest.raises(CallError, match="--recipe tent is unknown. Use one of bn, plus"):
+        choose_recipe(RECIPES, "tent")
+
+
+def test_norm_trains_scale_and_shift_of_the_norm_layers_only(network):
+    chosen = trainable_parameters(network, "norm")
+    expected = [p for m in network.modules() if isinstance(m, nn.BatchNorm2d) for p in (m.weight, m.bias)]
+    assert {id(p) for p in chosen} == {id(p) for p in expected}
+    assert len(chosen) == len(expected)
+    for parameter in network.parameters():
+        assert parameter.requires_grad == any(parameter is p for p in expected)
+
+
+def test_all_trains_everything_also_after_norm(network):
+    trainable_parameters(network, "norm")
+    chosen = trainable_parameters(network, "all")
+    assert [id(p) for p in chosen] == [id(p) for p in network.parameters()]
+    assert all(p.requires_grad for p in network.parameters())
+
+
+def test_unknown_choice_of_parameters_is_refused(network):
+    with pytest.raises(ValueError, match="trainable must be one of"):
+        trainable_parameters(network, "head")
+
+
+def test_pseudo_labels_take_the_place_of_their_path(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {key: rng.random((2, 4, 6)) > 0.5 for key in ("label", "mask", "probability", "uncertainty")}
+    np.savez(tmp_path / "a.npz", **arrays)
+    d = LoadPseudoLabeld("pseudo_label")({"pseudo_label": str(tmp_path / "a.npz"), "name": "a"})
+    assert set(d) == {"label", "mask", "name"}
+    for key in ("label", "mask"):
+        np.testing.assert_array_equal(d[key].numpy(), arrays[key].transpose(0, 2, 1))
+
+
+def adaptation_batch(make_images) -> dict:
+    generator = torch.Generator().manual_seed(0)
+    label, mask = (torch.rand(2, 2, 64, 32, generator=generator) > 0.5 for _ in range(2))
+    return {"image": MetaTensor(make_images()), "label": label.float(), "mask": mask.float(), "name": ["a", "b"]}
+
+
+def test_prepare_batch_gives_plain_image_and_target(make_images):
+    batch = adaptation_batch(make_images)
+    image, target = prepare_batch(batch, torch.device("cpu"))
+    assert type(image) is torch.Tensor
+    assert set(target) == {"label", "mask"}
+    assert torch.equal(target["mask"], batch["mask"])
+
+
+def test_one_epoch_trains_on_the_losses_and_reports_their_means(network, make_images):
+    batch = adaptation_batch(make_images)
+    network.freeze_statistics()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    loss = AdaptationLoss({"pseudo_label": PseudoLabelLoss()}, {"pseudo_label": 2.0})
+    values = []
+    trainer = SupervisedTrainer(
+        device="cpu",
+        max_epochs=1,
+        train_data_loader=[batch, batch],
+        epoch_length=2,
+        network=network,
+        optimizer=torch.optim.Adam(network.parameters(), lr=1e-3),
+        loss_function=loss,
+        inferer=AdaptationInferer(),
+        prepare_batch=prepare_batch,
+        decollate=False,
+        train_handlers=[LossValues(loss)],
+    )
+    trainer.add_event_handler("ITERATION_COMPLETED", lambda engine: values.append(engine.state.output["loss"].item()))
+    trainer.run()
+    assert trainer.state.metrics["loss_pseudo_label"] == pytest.approx(sum(values) / 4)
+    after = network.state_dict()
+    assert any(not torch.equal(after[name], value) for name, value in before.items() if name.endswith("weight"))
+    assert all(torch.equal(after[name], value) for name, value in before.items() if "running" in name)
+
+
+def test_the_inferer_keeps_what_enters_the_head(network, make_images):
+    images = make_images()
+    output = AdaptationInferer()(images, network)
+    assert output.network is network
+    assert torch.equal(output.features, network.features(images))
+    assert torch.equal(output.logits, network(images))
+
+
+def evaluate(network, batches, **more) -> tuple[AgreementEvaluator, MeasuresWithoutLabels, list]:
+    measures, outputs = MeasuresWithoutLabels(), []
+    evaluator = AgreementEvaluator(
+        passes=4,
+        seed=3,
+        device="cpu",
+        val_data_loader=batches,
+        epoch_length=len(batches),
+        network=network,
+        val_handlers=[measures],
+        **more,
+    )
+    evaluator.add_event_handler("ITERATION_COMPLETED", lambda engine: outputs.extend(engine.state.output))
+    evaluator.run()
+    return evaluator, measures, outputs
+
+
+@pytest.fixture
+def batches(make_images) -> list[dict]:
+    images = make_images(3, 64, 32)
+    return [{"image": images[:2], "name": ["a", "b"]}, {}, {"image": images[2:], "name": ["c"]}]
+
+
+def test_agreement_is_added_and_empty_batches_are_passed_over(network, batches):
+    outputs = evaluate(network, batches)[2]
+    assert len(outputs) == 3
+    images = torch.cat([batches[0]["image"], batches[2]["image"]])
+    with torch.no_grad():
+        logits, features = network(images), network.features(images)
+        masks = channel_masks(["a", "b", "c"], 4, 8, 0.25, seed=3)
+        expected = agreement(stochastic_log_odds(stochastic_logits(network.segmentation_head, features, masks)))
+    for i, output in enumerate(outputs):
+        torch.testing.assert_close(torch.as_tensor(output["pred"]), logits[i], rtol=1e-4, atol=1e-4)
+        assert output["agreement"].tolist() == pytest.approx(expected[i].tolist(), abs=2e-3)
+    assert not network.segmentation_head._forward_pre_hooks
+    assert (expected < 1).any()
+
+
+def test_postprocessing_does_not_change_the_agreement(network, batches):
+    plain = evaluate(network, batches)[2]
+    processed = evaluate(network, batches, postprocessing=Activationsd("pred", softmax=True))[2]
+    assert torch.as_tensor(processed[0]["pred"]).sum(dim=0).allclose(torch.ones(64, 32))
+    for one, other in zip(plain, processed, strict=True):
+        assert torch.equal(one["agreement"], other["agreement"])
+
+
+def test_measures_without_labels_are_those_that_numpy_finds(network, batches):
+    _, measures, outputs = evaluate(network, batches)
+    rows = []
+    for output in outputs:
+        logits = output["pred"].numpy().astype(np.float64)
+        p = np.exp(logits) / np.exp(logits).sum(axis=0)
+        entropy = -(p * np.log(p)).sum(axis=0).mean()
+        rows.append([*output["agreement"].tolist(), entropy, (p[1] + p[2] > 0.5).mean(), (p[2] > 0.5).mean()])
+    means = np.mean(rows, axis=0)
+    found = measures.summary
+    assert found["photographs"] == 3
+    assert found["predicted_dice"] == pytest.approx({"optic_disc": means[0], "optic_cup": means[1]})
+    assert found["entropy"] == pytest.approx(means[2], rel=1e-4)
+    assert found["area_share"] == pytest.approx({"optic_disc": means[3], "optic_cup": means[4]}, abs=1e-6)
+    assert 0 < means[4] < means[3] < 1
+
+
+def test_a_second_run_forgets_the_first(network, batches):
+    evaluator, measures, _ = evaluate(network, batches)
+    evaluator.run()
+    assert measures.summary["photographs"] == 3
+
+
+def test_nothing_measured_is_not_a_number():
+    measures = MeasuresWithoutLabels()
+    measures.summarise(Engine(lambda *_: None))
+    assert measures.summary["photographs"] == 0
+    assert math.isnan(measures.summary["entropy"])
+
+
+def test_the_result_holds_weights_facts_and_measures(network, make_images, tmp_path):
+    def measured(dice: float) -> SimpleNamespace:
+        return SimpleNamespace(summary={"predicted_dice": {"optic_disc": dice, "optic_cup": dice}})
+
+    (tmp_path / "resume.pt").write_bytes(b"")
+    network.to(memory_format=torch.channels_last)
+    result = AdaptationResult(tmp_path, network, {"recipe": "plus", "seed": 7})
+    result(measured(0.5), measured(0.75), {"b\u00e9": "is empty"})
+    found = json.loads((tmp_path / "adaptation.json").read_text(encoding="utf-8"))
+    assert (found["recipe"], found["seed"], found["unreadable"]) == ("plus", 7, {"b\u00e9": "is empty"})
+    assert found["before"]["predicted_dice"]["optic_cup"] == 0.5
+    assert found["after"]["predicted_dice"]["optic_cup"] == 0.75
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["adaptation.json", "model.pt"]
+    stored = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in stored.items())
+    load_weights(network, tmp_path / "model.pt")

@@ -1,0 +1,151 @@
+"""A resumed run ends where an undisturbed one does, bit for bit, and leaves nothing but its result."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine, Events
+from monai.transforms import Compose, RandScaleIntensityd
+from torch import nn
+
+from bundle.handlers import (
+    EpochSeed,
+    ResumableCheckpoint,
+    WeightsSaver,
+    finished_items,
+    save_atomically,
+    save_weights,
+)
+
+pytestmark = pytest.mark.usefixtures("_determinism")
+
+
+class Run:
+    """A small training that draws from every random source."""
+
+    def __init__(self, path, fingerprint: str = "f", stop: tuple[int, int] | None = None, seed: int = 3) -> None:
+        self.model = nn.Linear(4, 1)
+        nn.init.constant_(self.model.weight, 0.1)
+        nn.init.zeros_(self.model.bias)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.05)
+        self.schedule = torch.optim.lr_scheduler.ExponentialLR(self.optimizer, 0.5)
+        self.jitter = Compose([RandScaleIntensityd("x", factors=0.9, prob=1.0)])
+        self.draws: list[tuple] = []
+        self.stop = stop
+        self.engine = Engine(self.step)
+        EpochSeed(seed, self.jitter).attach(self.engine)
+        self.engine.add_event_handler(Events.EPOCH_COMPLETED, lambda: self.schedule.step())
+        objects = {"network": self.model, "optimizer": self.optimizer, "schedule": self.schedule}
+        ResumableCheckpoint(path, objects, fingerprint).attach(self.engine)
+
+    def step(self, engine: Engine, batch: torch.Tensor) -> None:
+        if (engine.state.epoch, len(self.draws)) == self.stop:
+            raise KeyboardInterrupt
+        scaled = self.jitter({"x": torch.ones(1)})["x"].item()
+        self.draws.append((engine.state.epoch, torch.rand(1).item(), np.random.rand(), scaled))  # noqa: NPY002
+        loss = (self.model(batch + self.draws[-1][1]) - sum(self.draws[-1][2:])).square().mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+
+    def run(self, max_epochs: int = 4) -> Run:
+        generator = torch.Generator().manual_seed(0)
+        self.engine.run([torch.randn(5, 4, generator=generator) for _ in range(3)], max_epochs=max_epochs)
+        return self
+
+    def state(self) -> list[torch.Tensor]:
+        moments = [value for state in self.optimizer.state.values() for value in state.values()]
+        return [*self.model.state_dict().values(), *moments, torch.tensor(self.optimizer.param_groups[0]["lr"])]
+
+
+@pytest.mark.parametrize("stop", [(2, 4), (3, 6), (4, 11)])
+def test_a_resumed_run_equals_an_undisturbed_one_bit_for_bit(tmp_path, stop):
+    straight = Run(tmp_path / "straight.pt").run()
+    with pytest.raises(KeyboardInterrupt):
+        Run(tmp_path / "broken.pt", stop=stop).run()
+    torch.rand(7)
+    resumed = Run(tmp_path / "broken.pt").run()
+    assert resumed.engine.state.epoch == 4
+    assert resumed.draws == straight.draws[3 * (stop[0] - 1) :]
+    assert len(resumed.state()) == len(straight.state())
+    assert all(torch.equal(a, b) for a, b in zip(resumed.state(), straight.state(), strict=True))
+
+
+def test_epochs_and_seeds_draw_differently(tmp_path):
+    one, other = Run(tmp_path / "a.pt").run(), Run(tmp_path / "b.pt", seed=4).run()
+    assert len({draw[1:] for draw in one.draws + other.draws}) == 24
+    assert len({draw[3] for draw in one.draws}) == 12
+
+
+def test_a_complete_run_is_not_run_again(tmp_path):
+    straight = Run(tmp_path / "a.pt").run()
+    again = Run(tmp_path / "a.pt").run()
+    assert again.draws == []
+    assert all(torch.equal(a, b) for a, b in zip(again.state(), straight.state(), strict=True))
+
+
+def test_a_finished_run_can_be_given_more_epochs(tmp_path):
+    longer = Run(tmp_path / "long.pt").run(4)
+    Run(tmp_path / "a.pt").run(2)
+    more = Run(tmp_path / "a.pt").run(4)
+    assert [draw[0] for draw in more.draws] == [3] * 3 + [4] * 3
+    assert all(torch.equal(a, b) for a, b in zip(more.state(), longer.state(), strict=True))
+
+
+def test_a_checkpoint_of_another_run_is_passed_over(tmp_path, caplog):
+    Run(tmp_path / "a.pt", fingerprint="f").run(2)
+    with caplog.at_level(logging.WARNING):
+        other = Run(tmp_path / "a.pt", fingerprint="g").run()
+    assert len(other.draws) == 12
+    assert "belongs to another run" in caplog.text
+    straight = Run(tmp_path / "straight.pt").run()
+    assert all(torch.equal(a, b) for a, b in zip(other.state(), straight.state(), strict=True))
+
+
+def test_weights_are_written_contiguous_and_what_is_obsolete_goes(tmp_path):
+    model = nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last)
+    assert not model.weight.is_contiguous()
+    (tmp_path / "resume.pt").write_bytes(b"")
+    engine = Engine(lambda *_: None)
+    saver = WeightsSaver(
+        tmp_path / "new" / "model.pt", model, (str(tmp_path / "resume.pt"), str(tmp_path / "never.pt"))
+    )
+    saver.attach(engine)
+    engine.run([0], max_epochs=1)
+    stored = torch.load(tmp_path / "new" / "model.pt", weights_only=True)
+    assert all(value.is_contiguous() and not value.requires_grad for value in stored.values())
+    assert torch.equal(stored["weight"], model.weight)
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_no_weights_are_written_by_a_run_that_breaks(tmp_path):
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    engine = Engine(fail)
+    WeightsSaver(tmp_path / "model.pt", nn.Linear(1, 1)).attach(engine)
+    with pytest.raises(KeyboardInterrupt):
+        engine.run([0], max_epochs=1)
+    assert not (tmp_path / "model.pt").exists()
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "model.pt"
+    save_weights(nn.Linear(2, 1), path)
+    before = path.read_bytes()
+    with pytest.raises(AttributeError):
+        save_atomically({"a": lambda: None}, path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_items_go_with_their_outputs_and_none_is_lost():
+    engine = Engine(lambda *_: None)
+    engine.state.batch, engine.state.output = [{"name": "a"}, {"name": "b"}], [{"pred": 1}, {"pred": 2}]
+    assert [(item["name"], output["pred"]) for item, output in finished_items(engine)] == [("a", 1), ("b", 2)]
+    engine.state.output.pop()
+    with pytest.raises(ValueError, match="shorter"):
+        list(finished_items(engine))
