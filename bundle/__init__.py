@@ -3,7 +3,13 @@
 The submodules are imported here because configs name them as ``bundle.<module>.<name>``.
 """
 
-from bundle import (
+import warnings
+
+# MONAI warns of these at every start; they are its own affairs and hide what a user should read.
+warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader", category=UserWarning)
+warnings.filterwarnings("ignore", message=".*always_return_as_numpy", category=FutureWarning)
+
+from bundle import (  # noqa: E402
     adaptation,
     cameras,
     class_features,

@@ -79,7 +79,7 @@ class ReportWriter:
         min_confidence: float = 0.7,
     ) -> None:
         self.output_dir = Path(output_dir)
-        self.root = Path(dataset_dir).resolve()
+        self.root = Path(dataset_dir).expanduser().absolute()
         self.dataset = dataset
         self.model = model
         self.max_uncertainty = max_uncertainty

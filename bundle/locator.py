@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ __all__ = [
     "EXAMPLE_KINDS",
     "DiscLocator",
     "RandDiscViewd",
-    "draw_weights",
     "load_locator",
     "locator_network",
     "source_items",
@@ -135,8 +134,8 @@ class DiscLocator:
             return None
         return DiscLocation(
             # Resizing maps the outer edges onto each other, so that pixel centres are half a pixel in from them.
-            x=left + (x + 0.5) * scale - 0.5,
-            y=top + (y + 0.5) * scale - 0.5,
+            x=float(left + (x + 0.5) * scale - 0.5),
+            y=float(top + (y + 0.5) * scale - 0.5),
             diameter=2 * math.sqrt(found.area / math.pi) * scale,
             confidence=min(float(confidence), 1.0),
         )
@@ -370,8 +369,3 @@ def _round_field(size: int) -> NDArray[np.bool_]:
     field = np.zeros((size, size), dtype=bool)
     field[draw.disk(((size - 1) / 2, (size - 1) / 2), size * 0.49, shape=field.shape)] = True
     return field
-
-
-def draw_weights(items: Iterable[Mapping[str, Any]]) -> list[float]:
-    """How often each item is drawn, for a ``WeightedRandomSampler``."""
-    return [float(item["weight"]) for item in items]

@@ -56,6 +56,8 @@ class PseudoLabelStore:
             (self.root / "prototypes.pt").unlink(missing_ok=True)
         for folder in (self.final, self.partial):
             folder.mkdir(parents=True, exist_ok=True)
+            for leftover in folder.glob(".*.npz"):
+                leftover.unlink()
         with atomic_write(self._mark) as path:
             path.write_text(self.fingerprint)
 
@@ -66,7 +68,7 @@ class PseudoLabelStore:
     def pending(self, items: Sequence[dict[str, Any]]) -> list[int]:
         """Indices of the items that have neither a pseudo-label nor a waiting part of one."""
         self._prepare()
-        done = {path.name for folder in (self.final, self.partial) for path in folder.glob("*.npz")}
+        done = {path.name for folder in (self.final, self.partial) for path in _files(folder)}
         return [i for i, item in enumerate(items) if f"{item['name']}.npz" not in done]
 
     def add(self, name: str, **arrays: np.ndarray) -> None:
@@ -80,7 +82,7 @@ class PseudoLabelStore:
         Sums are added in the order of the names, so the order of the files changes nothing.
         """
         path = self.root / "prototypes.pt"
-        waiting = sorted(self.partial.glob("*.npz"))
+        waiting = _files(self.partial)
         if path.is_file():
             stored = torch.load(path, weights_only=True)
             prototypes = Prototypes(stored["objects"], stored["background"])
@@ -124,7 +126,7 @@ class PseudoLabelStore:
         with atomic_write(self.root / "refinement.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(columns)
-            for done in sorted(self.final.glob("*.npz")):
+            for done in _files(self.final):
                 with np.load(done) as arrays:
                     shares = (arrays["label"].mean(axis=(1, 2)), arrays["reliable"], arrays["mask"].mean(axis=(1, 2)))
                     values = [*np.concatenate(shares), *arrays["agreement"]]
@@ -134,6 +136,11 @@ class PseudoLabelStore:
         """The items that have a pseudo-label, each with its file as ``pseudo_label``."""
         files = {item["name"]: self.final / f"{item['name']}.npz" for item in items}
         return [{**item, "pseudo_label": str(files[item["name"]])} for item in items if files[item["name"]].is_file()]
+
+
+def _files(folder: Path) -> list[Path]:
+    # A killed process leaves hidden temporary files behind, which are no results.
+    return sorted(folder.glob("[!.]*.npz"))
 
 
 def load_pseudo_label(path: str | Path) -> dict[str, torch.Tensor]:
@@ -159,7 +166,8 @@ class RefinementEvaluator(SupervisedEvaluator):
         kwargs: arguments of ``SupervisedEvaluator``.
 
     Raises:
-        ValueError: when ``uncertainty`` is neither, or there are fewer than two passes.
+        ValueError: when ``uncertainty`` is neither, when ``prob+cam`` meets gradient features of another layer than the
+            head's input, or when there are fewer than two passes.
     """
 
     network: DiscCupUNet
@@ -177,6 +185,8 @@ class RefinementEvaluator(SupervisedEvaluator):
     ) -> None:
         if uncertainty not in UNCERTAINTIES:
             raise ValueError(f"uncertainty must be one of {UNCERTAINTIES}, not {uncertainty!r}.")
+        if uncertainty == "prob+cam" and gradient_features.layer != "head":
+            raise ValueError("uncertainty 'prob+cam' needs gradient features of layer 'head', which differ by pass.")
         if passes < 2:
             raise ValueError(f"uncertainty needs at least two passes, not {passes}.")
         super().__init__(decollate=False, **kwargs)

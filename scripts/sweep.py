@@ -1,0 +1,77 @@
+"""Choose grad_cl's learning rate and contrast weight on made-up camera shifts of held-out source photographs.
+
+The real target takes no part. Usage:
+
+    python scripts/sweep.py --data SOURCE --output FOLDER [--checkpoint models/model.pt] [--shifts all,low_light]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from bundle.folders import atomic_write, list_photographs, split_source
+from bundle.scores import CLASSES
+from bundle.shifts import SHIFTS, write_shifted
+from bundle.stages import BUNDLE_ROOT, run_stage
+
+
+def main() -> None:
+    """Run the grid, resuming what is there, and print and write a table of mean Dice per setting and shift."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="labelled source photographs")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--checkpoint", default=str(BUNDLE_ROOT / "models" / "model.pt"))
+    parser.add_argument("--shifts", default=",".join(SHIFTS))
+    parser.add_argument("--learning_rates", default="1e-4,3e-4,1e-3,2e-3")
+    parser.add_argument("--weights", default="0,0.1,1", help="of the contrastive loss")
+    parser.add_argument("--images", type=int, default=48, help="at most so many photographs of each shift")
+    args = parser.parse_args()
+
+    held_out = split_source(list_photographs(args.data, labels="required"), 0.2, 0)[1][: args.images]
+    recipe = json.loads((BUNDLE_ROOT / "configs" / "adapt.json").read_text())["recipes"]["grad_cl"]
+    settings: dict[str, dict[str, Any] | None] = {"source": None, "bn": {}}
+    for rate in map(float, args.learning_rates.split(",")):
+        for weight in map(float, args.weights.split(",")):
+            losses = {"pseudo_label": 1.0, "separation": weight}
+            settings[f"lr {rate:g}, lambda {weight:g}"] = {**recipe, "learning_rate": rate, "losses": losses}
+
+    table: dict[str, dict[str, float]] = {}
+    for shift in args.shifts.split(","):
+        folder = args.output / shift
+        write_shifted(held_out, folder / "data", shift)
+        for name, setting in settings.items():
+            table.setdefault(name, {})[shift] = mean_dice(folder, name, setting, args.checkpoint)
+        report(table, args.output / "sweep.md")
+
+
+def mean_dice(folder: Path, name: str, setting: dict[str, Any] | None, checkpoint: str) -> float:
+    """Mean of disc and cup Dice after adapting by ``setting``; None is no adaptation, an empty one is ``bn``."""
+    scores = folder / "scores" / name.replace(" ", "").replace(",", "_")
+    if not (scores / "metrics.json").is_file():
+        common = {"dataset_dir": str(folder / "data"), "view": "crop"}
+        if setting is not None:
+            choice = {"recipe": "grad_cl", "recipes#grad_cl": setting} if setting else {"recipe": "bn"}
+            run_stage("adaptation", output_dir=str(folder / "adapted"), checkpoint=checkpoint, **common, **choice)
+            checkpoint = str(folder / "adapted" / "model.pt")
+        run_stage("evaluation", output_dir=str(scores), checkpoint=checkpoint, **common)
+    metrics = json.loads((scores / "metrics.json").read_text())
+    return sum(metrics[structure]["dice"] for structure in CLASSES) / 2
+
+
+def report(table: dict[str, dict[str, float]], path: Path) -> None:
+    """Print the table and write it as Markdown."""
+    shifts = list(next(iter(table.values())))
+    lines = [f"| setting | {' | '.join(shifts)} | mean |", "|---" * (len(shifts) + 2) + "|"]
+    for name, values in table.items():
+        cells = [values[shift] for shift in shifts if shift in values]
+        lines.append(f"| {name} | {' | '.join(f'{v:.4f}' for v in cells)} | {sum(cells) / len(cells):.4f} |")
+    with atomic_write(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n")
+    print("\n".join(lines), flush=True)
+
+
+if __name__ == "__main__":
+    main()
