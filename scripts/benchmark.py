@@ -136,8 +136,8 @@ def render(scores: dict[str, Any], forgotten: dict[str, Any], speed: dict[str, A
         "# Benchmark",
         "",
         "Written by `make benchmark DATA=folder`; nothing here is typed. Source: REFUGE. Target: Drishti-GS disc",
-        "crops, adapted to the 50 training photographs without their labels, scored on the 51 test photographs at their own",
-        f"512 px. The last epoch counts; nothing is chosen on the target. Seed {seed}, one run.",
+        "crops, adapted to the 50 training photographs without their labels, scored on the 51 test photographs at",
+        f"their own 512 px. The last epoch counts; nothing is chosen on the target. Seed {seed}, one run.",
         "",
         f"Source weights {model_identity(CHECKPOINT)}, commit {commit}, torch {torch.__version__}, "
         f"{os.cpu_count()} cores ({platform.machine()}), no GPU.",
@@ -158,7 +158,8 @@ def render(scores: dict[str, Any], forgotten: dict[str, Any], speed: dict[str, A
     lines += [
         "",
         f"{scores['source']['images']} photographs are scored. {scores['source']['rule']}",
-        "The last two columns are the Dice of the adapted weights back on the held-out REFUGE photographs: what adapting forgets.",
+        "The last two columns are the Dice of the adapted weights back on the held-out REFUGE photographs: what adapting",
+        "forgets.",
         "",
         "## Speed",
         "",
