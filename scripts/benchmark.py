@@ -158,8 +158,8 @@ def render(scores: dict[str, Any], forgotten: dict[str, Any], speed: dict[str, A
     lines += [
         "",
         f"{scores['source']['images']} photographs are scored. {scores['source']['rule']}",
-        "The last two columns are the Dice of the adapted weights back on the held-out REFUGE photographs: what adapting",
-        "forgets.",
+        "The last two columns are the Dice of the adapted weights back on the held-out REFUGE photographs: what",
+        "adapting forgets.",
         "",
         "## Speed",
         "",
