@@ -18,6 +18,7 @@ from monai.transforms import MapTransform
 from monai.utils import CommonKeys
 from torch import nn
 
+from bundle.datasets import PhotographDataset
 from bundle.errors import CallError
 from bundle.folders import atomic_write
 from bundle.handlers import save_weights
@@ -234,18 +235,17 @@ class AdaptationResult:
         self.network = network
         self.facts = facts
 
-    def __call__(
-        self, before: MeasuresWithoutLabels, after: MeasuresWithoutLabels, unreadable: Mapping[str, str]
-    ) -> None:
+    def __call__(self, before: MeasuresWithoutLabels, after: MeasuresWithoutLabels, dataset: PhotographDataset) -> None:
         """Write both files, each as a whole, and remove what only a resumed run needs.
 
         Args:
             before: measured with the source weights.
             after: measured with the adapted weights.
-            unreadable: reason by name of the photographs that were left out.
+            dataset: knows which photographs were left out, and why.
         """
         save_weights(self.network, self.output_dir / "model.pt")
-        content = {**self.facts, "before": before.summary, "after": after.summary, "unreadable": dict(unreadable)}
+        content = {**self.facts, "before": before.summary, "after": after.summary}
+        content |= {"unreadable": dataset.unreadable, "without_disc": sorted(dataset.without_disc)}
         with atomic_write(self.output_dir / "adaptation.json") as path:
             path.write_text(json.dumps(content, indent=2, ensure_ascii=True) + "\n", encoding="utf-8")
         (self.output_dir / "resume.pt").unlink(missing_ok=True)

@@ -29,15 +29,21 @@ class PhotographDataset(Dataset):
         data: items with at least ``image`` (a path) and ``name``.
         transform: from the item to the view; it must not be random if ``cache_num`` is above 0.
         cache_num: how many transformed items to keep in memory, which bounds it.
+        discs_only: pass over photographs in which the search found no disc, as adaptation must.
 
     Attributes:
         unreadable: reason by name, of the items that were asked for and could not be read.
+        without_disc: names of the items that were passed over for want of a disc.
     """
 
-    def __init__(self, data: Sequence[dict[str, Any]], transform: Callable, cache_num: int = 0) -> None:
+    def __init__(
+        self, data: Sequence[dict[str, Any]], transform: Callable, cache_num: int = 0, discs_only: bool = False
+    ) -> None:
         super().__init__(data=data, transform=transform)
         self.cache_num = cache_num
+        self.discs_only = discs_only
         self.unreadable: dict[str, str] = {}
+        self.without_disc: set[str] = set()
         self._cache: dict[int, Any] = {}
 
     def __getitem__(self, index: Any) -> Any:
@@ -50,7 +56,7 @@ class PhotographDataset(Dataset):
 
     def _transform(self, index: int) -> Any:
         try:
-            return super()._transform(index)
+            item = super()._transform(index)
         except Exception as error:
             cause = unreadable_cause(error)
             if cause is None:
@@ -60,6 +66,10 @@ class PhotographDataset(Dataset):
                 logger.warning("unreadable: %s", cause)
             self.unreadable[name] = cause.reason
             return None
+        if self.discs_only and item["image"].meta.get("disc_confidence", 1.0) == 0:
+            self.without_disc.add(item["name"])
+            return None
+        return item
 
 
 def _copy(item: dict[str, Any]) -> dict[str, Any]:

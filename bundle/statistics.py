@@ -29,7 +29,7 @@ def reestimate_statistics(network: nn.Module, loader: Iterable[Any], device: tor
         device: where the network is.
 
     Raises:
-        CallError: when not a single photograph could be read.
+        CallError: when there is not a single image.
     """
     count = 0
 
@@ -47,5 +47,8 @@ def reestimate_statistics(network: nn.Module, loader: Iterable[Any], device: tor
     network.eval()
     if count == 0:
         network.load_state_dict(kept)
-        raise CallError("not one photograph could be read.", "See the lines above for each file's fault.")
+        raise CallError(
+            "not one photograph could be read and shows a disc.",
+            "See the lines above for each file's fault; pass --view crop if all are crops of the disc.",
+        )
     logger.info("norm statistics re-estimated on %d photographs", count)

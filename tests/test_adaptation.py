@@ -209,9 +209,11 @@ def test_the_result_holds_weights_facts_and_measures(network, make_images, tmp_p
     (tmp_path / "resume.pt").write_bytes(b"")
     network.to(memory_format=torch.channels_last)
     result = AdaptationResult(tmp_path, network, {"recipe": "plus", "seed": 7})
-    result(measured(0.5), measured(0.75), {"b\u00e9": "is empty"})
+    dataset = SimpleNamespace(unreadable={"b\u00e9": "is empty"}, without_disc={"z", "a"})
+    result(measured(0.5), measured(0.75), dataset)
     found = json.loads((tmp_path / "adaptation.json").read_text(encoding="utf-8"))
     assert (found["recipe"], found["seed"], found["unreadable"]) == ("plus", 7, {"b\u00e9": "is empty"})
+    assert found["without_disc"] == ["a", "z"]
     assert found["before"]["predicted_dice"]["optic_cup"] == 0.5
     assert found["after"]["predicted_dice"]["optic_cup"] == 0.75
     assert sorted(path.name for path in tmp_path.iterdir()) == ["adaptation.json", "model.pt"]

@@ -351,3 +351,15 @@ def test_the_command_line_says_what_is_wrong_in_one_line(tmp_path):
     errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 1
     assert str(tmp_path) in errors[0]
+
+
+def test_photographs_without_a_disc_take_no_part_in_adaptation(target, checkpoint, tmp_path):
+    """A search that finds nothing in one photograph leaves it out, and says so."""
+    shutil.copytree(target / "image", tmp_path / "in")
+    run("adapt", tmp_path / "in", tmp_path / "clean", checkpoint=checkpoint, batch_size=6)
+    Image.fromarray(np.zeros((96, 96, 3), np.uint8)).save(tmp_path / "in" / "zzz.png")
+    locate = "$lambda image: bundle.views.DiscLocation(48, 48, 90, 1.0) if image.max() > 0 else None"
+    run("adapt", tmp_path / "in", tmp_path / "out", checkpoint=checkpoint, batch_size=6, view="auto", locate=locate)
+    assert json.loads((tmp_path / "out" / "adaptation.json").read_text())["without_disc"] == ["zzz"]
+    assert not (tmp_path / "out" / "pseudo_labels" / "zzz.npz").exists()
+    assert same_weights(weights(tmp_path / "clean"), weights(tmp_path / "out"))
