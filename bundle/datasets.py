@@ -8,7 +8,7 @@ from typing import Any
 
 from monai.data import Dataset, MetaTensor, list_data_collate
 
-from bundle.errors import UnreadablePhotographError
+from bundle.errors import CallError, UnreadablePhotographError
 
 __all__ = ["PhotographDataset", "collate_readable", "exit_status", "unreadable_cause"]
 
@@ -53,6 +53,18 @@ class PhotographDataset(Dataset):
         if item is not None and len(self._cache) < self.cache_num:
             self._cache[index] = _copy(item)
         return item
+
+    def require_one(self) -> None:
+        """Refuse to go on when every photograph was asked for and none is of use.
+
+        Raises:
+            CallError: when that is so.
+        """
+        if len(self.unreadable) + len(self.without_disc) >= len(self.data):
+            raise CallError(
+                f"not one photograph of {len(self.data)} could be read and shows a disc.",
+                "See the lines above for each file's fault; pass --view crop if all are crops of the disc.",
+            )
 
     def _transform(self, index: int) -> Any:
         try:

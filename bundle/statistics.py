@@ -18,8 +18,10 @@ __all__ = ["reestimate_statistics"]
 logger = logging.getLogger(__name__)
 
 
-def reestimate_statistics(network: nn.Module, loader: Iterable[Any], device: torch.device | str) -> None:
-    """Replace the running statistics of all batch-norm layers by their cumulative average over the target.
+def reestimate_statistics(
+    network: nn.Module, loader: Iterable[Any], device: torch.device | str, share: float = 1.0
+) -> None:
+    """Move the running statistics of all batch-norm layers to their cumulative average over the target.
 
     One pass of PyTorch's ``update_bn`` over the images; no weight changes and the network is left in evaluation mode.
 
@@ -27,10 +29,16 @@ def reestimate_statistics(network: nn.Module, loader: Iterable[Any], device: tor
         network: changed in place.
         loader: batches with ``image`` (B x 3 x W x H); empty batches are passed over.
         device: where the network is.
+        share: of the target's statistics in the new ones, in [0, 1]; the rest stays the source's. At 0 nothing is read.
 
     Raises:
+        ValueError: when ``share`` is out of range.
         CallError: when there is not a single image.
     """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share must be in [0, 1], not {share}.")
+    if share == 0:
+        return
     count = 0
 
     def images() -> Iterator[torch.Tensor]:
@@ -42,13 +50,16 @@ def reestimate_statistics(network: nn.Module, loader: Iterable[Any], device: tor
                 yield image.as_tensor() if isinstance(image, MetaTensor) else image
 
     # update_bn starts by forgetting the old statistics, which must survive if there is nothing to replace them.
-    kept = {name: value.clone() for name, value in network.state_dict().items()}
+    source = {name: value.clone() for name, value in network.state_dict().items()}
     update_bn(images(), network, torch.device(device))
     network.eval()
     if count == 0:
-        network.load_state_dict(kept)
+        network.load_state_dict(source)
         raise CallError(
             "not one photograph could be read and shows a disc.",
             "See the lines above for each file's fault; pass --view crop if all are crops of the disc.",
         )
+    for name, value in network.state_dict().items():
+        if name.endswith((".running_mean", ".running_var")) and share < 1:
+            value.lerp_(source[name], 1 - share)
     logger.info("norm statistics re-estimated on %d photographs", count)

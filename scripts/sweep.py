@@ -1,4 +1,4 @@
-"""Choose grad_cl's learning rate and contrast weight on made-up camera shifts of held-out source photographs.
+"""Choose grad_cl's learning rate, contrast weight and share of target statistics on made-up camera shifts of held-out source photographs.
 
 The real target takes no part. Usage:
 
@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--checkpoint", default=str(BUNDLE_ROOT / "models" / "model.pt"))
     parser.add_argument("--shifts", default=",".join(SHIFTS))
+    parser.add_argument("--statistics", default="0,0.1,0.3,1", help="the target's share in the norm statistics")
     parser.add_argument("--learning_rates", default="1e-4,3e-4,1e-3,2e-3")
     parser.add_argument("--weights", default="0,0.1,1", help="of the contrastive loss")
     parser.add_argument("--images", type=int, default=48, help="at most so many photographs of each shift")
@@ -32,11 +33,15 @@ def main() -> None:
 
     held_out = split_source(list_photographs(args.data, labels="required"), 0.2, 0)[1][: args.images]
     recipe = json.loads((BUNDLE_ROOT / "configs" / "adapt.json").read_text())["recipes"]["grad_cl"]
-    settings: dict[str, dict[str, Any] | None] = {"source": None, "bn": {}}
-    for rate in map(float, args.learning_rates.split(",")):
-        for weight in map(float, args.weights.split(",")):
-            losses = {"pseudo_label": 1.0, "separation": weight}
-            settings[f"lr {rate:g}, lambda {weight:g}"] = {**recipe, "learning_rate": rate, "losses": losses}
+    settings: dict[str, dict[str, Any] | None] = {"source": None}
+    for share in map(float, args.statistics.split(",")):
+        if share:
+            settings[f"bn, share {share:g}"] = {**recipe, "statistics": share, "pseudo_labels": False, "max_epochs": 0}
+        for rate in map(float, args.learning_rates.split(",")):
+            for weight in map(float, args.weights.split(",")):
+                losses = {"pseudo_label": 1.0, "separation": weight}
+                choice = {**recipe, "statistics": share, "learning_rate": rate, "losses": losses}
+                settings[f"grad_cl, share {share:g}, lr {rate:g}, lambda {weight:g}"] = choice
 
     table: dict[str, dict[str, float]] = {}
     for shift in args.shifts.split(","):
@@ -48,12 +53,12 @@ def main() -> None:
 
 
 def mean_dice(folder: Path, name: str, setting: dict[str, Any] | None, checkpoint: str) -> float:
-    """Mean of disc and cup Dice after adapting by ``setting``; None is no adaptation, an empty one is ``bn``."""
-    scores = folder / "scores" / name.replace(" ", "").replace(",", "_")
+    """Mean of disc and cup Dice after adapting by the recipe ``setting``; None is no adaptation."""
+    scores = folder / "scores" / name.replace(", ", "_").replace(" ", "")
     if not (scores / "metrics.json").is_file():
         common = {"dataset_dir": str(folder / "data"), "view": "crop"}
         if setting is not None:
-            choice = {"recipe": "grad_cl", "recipes#grad_cl": setting} if setting else {"recipe": "bn"}
+            choice = {"recipe": "grad_cl", "recipes#grad_cl": setting}
             run_stage("adaptation", output_dir=str(folder / "adapted"), checkpoint=checkpoint, **common, **choice)
             checkpoint = str(folder / "adapted" / "model.pt")
         run_stage("evaluation", output_dir=str(scores), checkpoint=checkpoint, **common)

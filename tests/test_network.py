@@ -65,6 +65,23 @@ def test_encoder_with_the_stored_classifier_recognises_a_photograph(pretrained, 
     assert logits.softmax(dim=1)[0, list(classes)].sum() > 0.5
 
 
+def test_first_map_by_plain_convolutions(pretrained, stored):
+    def layer(x, convolution: str, norm: str, **options) -> torch.Tensor:
+        values = (stored[f"{norm}.{name}"] for name in ("running_mean", "running_var", "weight", "bias"))
+        return functional.batch_norm(
+            functional.conv2d(x, stored[f"{convolution}.weight"], **options), *values, eps=1e-3
+        )
+
+    images = 2 * torch.randn(1, 3, 64, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        # Stride 2 in TensorFlow's way: an even side is padded behind only.
+        x = functional.relu6(layer(functional.pad(images, (0, 1, 0, 1)), "_conv_stem", "_bn0", stride=2))
+        block = "_blocks.0."
+        x = functional.relu6(layer(x, f"{block}_depthwise_conv", f"{block}_bn1", padding=1, groups=32))
+        expected = layer(x, f"{block}_project_conv", f"{block}_bn2")
+        torch.testing.assert_close(pretrained(images)[0], expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("levels", [4, 5])
 def test_maps_have_the_promised_channels_and_strides(levels):
     encoder = EfficientNetLite0Encoder(pretrained=False, spatial_dims=2, in_channels=3, levels=levels).eval()
