@@ -1,6 +1,6 @@
-"""Choose grad_cl's learning rate, contrast weight and share of target statistics on made-up camera shifts of held-out source photographs.
+"""Choose grad_cl's learning rate, contrast weight and share of target statistics on made-up camera shifts.
 
-The real target takes no part. Usage:
+The shifts are made of held-out source photographs. The real target takes no part. Usage:
 
     python scripts/sweep.py --data SOURCE --output FOLDER [--checkpoint models/model.pt] [--shifts all,low_light]
 """
