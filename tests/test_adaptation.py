@@ -12,6 +12,7 @@ import torch
 from ignite.engine import Engine
 from monai.data import MetaTensor
 from monai.engines import SupervisedTrainer
+from monai.inferers import SimpleInferer
 from monai.transforms import Activationsd
 from torch import nn
 
@@ -150,7 +151,7 @@ def batches(make_images) -> list[dict]:
 
 
 def test_agreement_is_added_and_empty_batches_are_passed_over(network, batches):
-    outputs = evaluate(network, batches)[2]
+    evaluator, _, outputs = evaluate(network, batches)
     assert len(outputs) == 3
     images = torch.cat([batches[0]["image"], batches[2]["image"]])
     with torch.no_grad():
@@ -161,6 +162,7 @@ def test_agreement_is_added_and_empty_batches_are_passed_over(network, batches):
         torch.testing.assert_close(torch.as_tensor(output["pred"]), logits[i], rtol=1e-4, atol=1e-4)
         assert output["agreement"].tolist() == pytest.approx(expected[i].tolist(), abs=2e-3)
     assert not network.segmentation_head._forward_pre_hooks
+    assert isinstance(evaluator.inferer, SimpleInferer)
     assert (expected < 1).any()
 
 

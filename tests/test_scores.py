@@ -71,6 +71,16 @@ def test_shifted_and_smaller_structures():
     assert row["optic_cup_hd95_px"] == 5
 
 
+def test_a_single_stray_pixel_does_not_set_the_distance():
+    prediction = LABEL.clone()
+    prediction[0, 35, 15] = 1
+    row = score_image(prediction, LABEL)
+    there = border_distances(prediction[0], LABEL[0])
+    assert max(there) == 14
+    assert row["optic_disc_hd95_px"] == 0
+    assert row["optic_disc_assd_px"] == pytest.approx(14 / (2 * len(there) - 1), rel=1e-5)
+
+
 def test_the_scores_depend_on_the_class():
     row = score_image(masks((10, 5, 22, 25), (12, 8, 16, 18)), LABEL)
     assert row["optic_disc_dice"] == 1
