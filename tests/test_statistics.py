@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from monai.data import MetaTensor
@@ -58,3 +60,21 @@ def test_without_a_readable_photograph_the_statistics_are_kept(network, loader):
     with pytest.raises(CallError, match="not one photograph could be read"):
         reestimate_statistics(network, loader, "cpu")
     assert all(torch.equal(network.state_dict()[name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_the_share_blends_the_target_s_statistics_with_the_source_s(network, loader, share):
+    source = {name: value.clone() for name, value in network.state_dict().items()}
+    target = copy.deepcopy(network)
+    reestimate_statistics(target, loader, "cpu")
+    reestimate_statistics(network, [] if share == 0 else loader, "cpu", share=share)
+    for name, value in network.state_dict().items():
+        if "running" in name:
+            expected = share * target.state_dict()[name] + (1 - share) * source[name]
+            torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1])
+def test_a_share_out_of_range_is_refused(network, loader, share):
+    with pytest.raises(ValueError, match="share must be in"):
+        reestimate_statistics(network, loader, "cpu", share=share)
