@@ -43,6 +43,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 TRAINABLE = ("all", "norm")
+TARGETS = ("label", "mask", "probability")
 
 
 def choose_recipe(recipes: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def choose_recipe(recipes: Mapping[str, Mapping[str, Any]], name: str) -> dict[s
 
     Args:
         recipes: all recipes, each with ``statistics`` (the target's share in the norm statistics, 0 to 1),
-            ``pseudo_labels`` (whether stage 1 is run), ``trainable`` (``all`` or ``norm``), ``max_epochs``,
+            ``pseudo_labels`` (whether stage 1 is run) and its ``label_threshold``, ``trainable`` (``all`` or ``norm``), ``max_epochs``,
             ``learning_rate`` and ``losses`` (weights by name).
         name: one of their names.
 
@@ -84,7 +85,7 @@ def trainable_parameters(network: nn.Module, which: str) -> list[nn.Parameter]:
 
 
 class LoadPseudoLabeld(MapTransform):
-    """Load ``label`` and ``mask`` of a pseudo-label file (2 x W x H each) in the place of its path.
+    """Load ``label``, ``mask`` and ``probability`` of a pseudo-label file (2 x W x H each) in the place of its path.
 
     Args:
         keys: the key that holds the path.
@@ -94,7 +95,7 @@ class LoadPseudoLabeld(MapTransform):
         d = dict(data)
         for key in self.key_iterator(d):
             arrays = load_pseudo_label(d.pop(key))
-            d |= {"label": arrays["label"], "mask": arrays["mask"]}
+            d |= {name: arrays[name] for name in TARGETS}
         return d
 
 
@@ -104,7 +105,7 @@ def prepare_batch(
     """Image and target of an adaptation batch, for ``SupervisedTrainer``."""
     image = batch[CommonKeys.IMAGE]
     image = image.as_tensor() if isinstance(image, MetaTensor) else image
-    target = {key: batch[key].to(device, non_blocking=non_blocking, **kwargs) for key in ("label", "mask")}
+    target = {key: batch[key].to(device, non_blocking=non_blocking, **kwargs) for key in TARGETS}
     return image.to(device, non_blocking=non_blocking, **kwargs), target
 
 

@@ -1,6 +1,7 @@
 """Losses of adaptation. Each is a module ``(output, target) -> scalar`` that a recipe weighs by name.
 
-``output`` is an ``AdaptationOutput``; ``target`` holds ``label`` and ``mask`` of stage 1 (B x 2 x W x H, disc and cup).
+``output`` is an ``AdaptationOutput``; ``target`` holds ``label``, ``mask`` and ``probability`` of stage 1
+(B x 2 x W x H, disc and cup).
 """
 
 from __future__ import annotations
@@ -38,15 +39,38 @@ class AdaptationOutput:
 
 
 class PseudoLabelLoss(nn.Module):
-    """sum M * BCE(p, y) / max(sum M, 1), the mean over disc and cup of the masked cross-entropy."""
+    """sum M * BCE(p, y) / max(sum M, 1), the mean over disc and cup of the masked cross-entropy, with an anchor.
+
+    The masked term alone says nothing about the pixels between the trusted ones, where the contour lies; the first
+    steps of training move it, mostly inwards, and nothing brings it back. The anchor holds those pixels to the
+    probability q that stage 1 found: anchor * sum (1 - M) * BCE(p, q) / max(sum M, 1). The anchor is this project's.
+
+    Args:
+        anchor: its weight, at least 0; 0 leaves it out.
+
+    Raises:
+        ValueError: when ``anchor`` is negative.
+    """
+
+    def __init__(self, anchor: float = 0.0) -> None:
+        super().__init__()
+        if anchor < 0:
+            raise ValueError(f"anchor must be at least 0, not {anchor}.")
+        self.anchor = anchor
 
     def forward(self, output: AdaptationOutput, target: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Scalar; 0, and still differentiable, where a batch has no trusted pixel."""
+        """Scalar; finite and differentiable where a batch has no trusted pixel."""
         z = log_odds(output.logits)
-        loss = functional.binary_cross_entropy_with_logits(z, target["label"].to(z), reduction="none")
         mask = target["mask"].to(z)
-        total = mask.sum(dim=(0, 2, 3)).clamp(min=1)
-        return ((loss * mask).sum(dim=(0, 2, 3)) / total).mean()
+        loss = self._total(z, target["label"], mask)
+        if self.anchor:
+            loss = loss + self.anchor * self._total(z, target["probability"], 1 - mask)
+        return (loss / mask.sum(dim=(0, 2, 3)).clamp(min=1)).mean()
+
+    @staticmethod
+    def _total(z: torch.Tensor, label: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        loss = functional.binary_cross_entropy_with_logits(z, label.to(z), reduction="none")
+        return (loss * weight).sum(dim=(0, 2, 3))
 
 
 class SeparationLoss(nn.Module):

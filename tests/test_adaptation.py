@@ -73,22 +73,23 @@ def test_pseudo_labels_take_the_place_of_their_path(tmp_path):
     arrays = {key: rng.random((2, 4, 6)) > 0.5 for key in ("label", "mask", "probability", "uncertainty")}
     np.savez(tmp_path / "a.npz", **arrays)
     d = LoadPseudoLabeld("pseudo_label")({"pseudo_label": str(tmp_path / "a.npz"), "name": "a"})
-    assert set(d) == {"label", "mask", "name"}
-    for key in ("label", "mask"):
+    assert set(d) == {"label", "mask", "probability", "name"}
+    for key in ("label", "mask", "probability"):
         np.testing.assert_array_equal(d[key].numpy(), arrays[key].transpose(0, 2, 1))
 
 
 def adaptation_batch(make_images) -> dict:
     generator = torch.Generator().manual_seed(0)
     label, mask = (torch.rand(2, 2, 64, 32, generator=generator) > 0.5 for _ in range(2))
-    return {"image": MetaTensor(make_images()), "label": label.float(), "mask": mask.float(), "name": ["a", "b"]}
+    targets = {"label": label.float(), "mask": mask.float(), "probability": torch.full((2, 2, 64, 32), 0.5)}
+    return {"image": MetaTensor(make_images()), **targets, "name": ["a", "b"]}
 
 
 def test_prepare_batch_gives_plain_image_and_target(make_images):
     batch = adaptation_batch(make_images)
     image, target = prepare_batch(batch, torch.device("cpu"))
     assert type(image) is torch.Tensor
-    assert set(target) == {"label", "mask"}
+    assert set(target) == {"label", "mask", "probability"}
     assert torch.equal(target["mask"], batch["mask"])
 
 

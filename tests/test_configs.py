@@ -76,7 +76,7 @@ def test_scored_contours_are_the_ones_that_users_get():
 
 
 def test_adaptation_refines_as_refinement_does():
-    keys = ("passes", "label_threshold", "uncertainty_threshold", "uncertainty", "gradient_features", "fingerprint")
+    keys = ("passes", "uncertainty_threshold", "uncertainty", "gradient_features", "fingerprint")
     assert {key: CONFIGS["adaptation"][key] for key in keys} == {key: CONFIGS["refinement"][key] for key in keys}
     (own,), (reference,) = (
         components(stage, "bundle.refinement.RefinementEvaluator") for stage in ("adaptation", "refinement")
@@ -88,7 +88,7 @@ def test_recipes_name_losses_that_exist():
     adaptation = CONFIGS["adaptation"]
     assert adaptation["recipe"] in adaptation["recipes"]
     for recipe in adaptation["recipes"].values():
-        assert set(recipe) == {"statistics", "pseudo_labels", "trainable", "max_epochs", "learning_rate", "losses"}
+        assert set(recipe) == set(adaptation["recipes"]["grad_cl"])
         assert set(recipe["losses"]) <= set(adaptation["train"]["losses"])
 
 

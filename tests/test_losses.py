@@ -39,6 +39,25 @@ def target_of(count: int = 1, cup_columns: int = 3, rim_columns: int = 3) -> dic
     return {"label": label, "mask": torch.ones_like(label)}
 
 
+def test_the_anchor_holds_untrusted_pixels_to_their_probability(network):
+    logits = random(2, 3, WIDTH, HEIGHT, seed=0)
+    label = (random(2, 2, WIDTH, HEIGHT, seed=1) > 0).float()
+    mask = (random(2, 2, WIDTH, HEIGHT, seed=2) > 0.5).float()
+    probability = random(2, 2, WIDTH, HEIGHT, seed=3).sigmoid()
+    output, target = AdaptationOutput(network, logits, logits, logits), {"label": label, "mask": mask}
+    target["probability"] = probability
+    p = torch.stack((logits.softmax(1)[:, 1:].sum(1), logits.softmax(1)[:, 2]), dim=1)
+    cross_entropy = -(probability * p.log() + (1 - probability) * (1 - p).log()) * (1 - mask)
+    extra = (cross_entropy.sum((0, 2, 3)) / mask.sum((0, 2, 3))).mean()
+    found = PseudoLabelLoss(anchor=0.5)(output, target) - PseudoLabelLoss()(output, target)
+    assert torch.allclose(found, 0.5 * extra, atol=1e-5)
+
+
+def test_a_negative_anchor_is_refused():
+    with pytest.raises(ValueError, match="-1"):
+        PseudoLabelLoss(anchor=-1)
+
+
 def test_pseudo_label_loss_is_the_masked_cross_entropy(network):
     logits = 3 * random(2, 3, WIDTH, HEIGHT)
     label = (random(2, 2, WIDTH, HEIGHT, seed=1) > 0).float()
