@@ -51,8 +51,8 @@ def choose_recipe(recipes: Mapping[str, Mapping[str, Any]], name: str) -> dict[s
 
     Args:
         recipes: all recipes, each with ``statistics`` (the target's share in the norm statistics, 0 to 1),
-            ``pseudo_labels`` (whether stage 1 is run) and its ``label_threshold``, ``trainable`` (``all`` or ``norm``), ``max_epochs``,
-            ``learning_rate`` and ``losses`` (weights by name).
+            ``pseudo_labels`` (whether stage 1 is run) and its ``label_threshold``, ``trainable`` (``all`` or
+            ``norm``), ``max_epochs``, ``learning_rate`` and ``losses`` (weights by name).
         name: one of their names.
 
     Raises:
