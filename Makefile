@@ -48,7 +48,8 @@ format: $(VENV)/ready-test
 	$(BIN)/ruff format .
 
 benchmark: $(VENV)/ready
-	$(BIN)/python scripts/benchmark.py --data "$(DATA)" --output output/benchmark --page docs/benchmark.md
+	$(BIN)/python scripts/benchmark.py --data "$(DATA)" --output output/benchmark --page docs/benchmark.md \
+		--summary README.md docs/README.md
 
 clean:
 	rm -rf demo output .pytest_cache .mypy_cache .ruff_cache

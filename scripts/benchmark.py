@@ -1,6 +1,6 @@
 """Adapt to Drishti-GS by every recipe without its labels, score on its test photographs, and write the page.
 
-    python scripts/benchmark.py --data DATA --output FOLDER [--page docs/benchmark.md] [--seed 0]
+    python scripts/benchmark.py --data DATA --output FOLDER [--page docs/benchmark.md] [--summary README.md] [--seed 0]
 
 DATA holds ``drishti_gs/train``, ``drishti_gs/test`` (disc crops, ``image/`` and ``label/``) and ``refuge/train``.
 Finished parts are kept in FOLDER and not run again. The labels of ``drishti_gs/train`` are never opened.
@@ -27,6 +27,7 @@ from bundle.provenance import model_identity
 from bundle.stages import BUNDLE_ROOT, run_stage
 
 RECIPES = ("source", "bn", "grad_cl")
+BEGIN, END = "<!-- benchmark -->", "<!-- end of benchmark -->"
 CHECKPOINT = BUNDLE_ROOT / "models" / "model.pt"
 HELD_OUT = "$bundle.folders.split_source(bundle.folders.list_photographs(@dataset_dir, labels='required'), 0.2, 0)[1]"
 
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--page", type=Path)
+    parser.add_argument("--summary", type=Path, nargs="*", default=[], help="pages with a place for a short table")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
@@ -48,6 +50,11 @@ def main() -> None:
     if args.page:
         with atomic_write(args.page) as path:
             path.write_text(page, encoding="utf-8")
+    for page_path in args.summary:
+        before, _, rest = page_path.read_text(encoding="utf-8").partition(BEGIN)
+        _, _, after = rest.partition(END)
+        with atomic_write(page_path) as path:
+            path.write_text(f"{before}{BEGIN}\n{summary(scores, forgotten)}\n{END}{after}", encoding="utf-8")
 
 
 def cached(path: Path, make: Any) -> Any:
@@ -125,6 +132,18 @@ def timed(command: Sequence[str]) -> tuple[float, float]:
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
     return time.perf_counter() - start, usage.ru_maxrss / 2**20
+
+
+def summary(scores: dict[str, Any], forgotten: dict[str, Any]) -> str:
+    """A short table, in Markdown."""
+    rows = {"REFUGE held out (the source), shipped model": forgotten["source"]}
+    names = {"source": "shipped model", "bn": "adapted by `bn`", "grad_cl": "adapted by `grad_cl`"}
+    rows |= {f"Drishti-GS test (another camera), {names[recipe]}": m for recipe, m in scores.items()}
+    lines = ["| | disc Dice | cup Dice | mean | vCDR error |", "|---|---|---|---|---|"]
+    for name, m in rows.items():
+        disc, cup = m["optic_disc"]["dice"], m["optic_cup"]["dice"]
+        lines.append(f"| {name} | {disc:.3f} | {cup:.3f} | {(disc + cup) / 2:.3f} | {m['vcdr_mae']:.3f} |")
+    return "\n".join(lines)
 
 
 def render(scores: dict[str, Any], forgotten: dict[str, Any], speed: dict[str, Any], seed: int, sweep: Path) -> str:

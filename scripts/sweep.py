@@ -1,6 +1,7 @@
 """Choose grad_cl's learning rate, contrast weight and share of target statistics on made-up camera shifts.
 
-The shifts are made of held-out source photographs. The real target takes no part. Usage:
+The shifts are made of held-out source photographs; phantoms of two cameras are one more, a strong one. The real target
+takes no part. Usage:
 
     python scripts/sweep.py --data SOURCE --output FOLDER [--checkpoint models/model.pt] [--shifts all,low_light]
 """
@@ -13,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from bundle.folders import atomic_write, list_photographs, split_source
+from bundle.phantoms import write_dataset
 from bundle.scores import CLASSES
 from bundle.shifts import SHIFTS, write_shifted
 from bundle.stages import BUNDLE_ROOT, run_stage
+
+PHANTOMS = "phantoms"
 
 
 def main() -> None:
@@ -24,7 +28,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="labelled source photographs")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--checkpoint", default=str(BUNDLE_ROOT / "models" / "model.pt"))
-    parser.add_argument("--shifts", default=",".join(SHIFTS))
+    parser.add_argument("--shifts", default=",".join((PHANTOMS, *SHIFTS)))
     parser.add_argument("--statistics", default="0,0.1,0.3,1", help="the target's share in the norm statistics")
     parser.add_argument("--learning_rates", default="1e-4,3e-4,1e-3,2e-3")
     parser.add_argument("--weights", default="0,0.1,1", help="of the contrastive loss")
@@ -46,7 +50,10 @@ def main() -> None:
     table: dict[str, dict[str, float]] = {}
     for shift in args.shifts.split(","):
         folder = args.output / shift
-        write_shifted(held_out, folder / "data", shift)
+        if shift == PHANTOMS:
+            write_dataset(folder / "data", len(held_out), kind="crop", cameras=("tight_red", "harsh"), seed=900)
+        else:
+            write_shifted(held_out, folder / "data", shift)
         for name, setting in settings.items():
             table.setdefault(name, {})[shift] = mean_dice(folder, name, setting, args.checkpoint)
         report(table, args.output / "sweep.md")
