@@ -199,7 +199,8 @@ def render(scores: dict[str, Any], forgotten: dict[str, Any], speed: dict[str, A
             "## How the learning rate and the weight of the contrastive loss were chosen",
             "",
             "On made-up camera shifts of held-out REFUGE photographs, by mean of disc and cup Dice:",
-            "`python scripts/sweep.py --data DATA/refuge/train --output output/benchmark`.",
+            "`python scripts/sweep.py --data DATA/refuge/train --output output/benchmark --images 24 --statistics 0,1",
+            "--learning_rates 2e-4,5e-4,2e-3 --weights 0.1 --shifts phantoms,all,tight_crop,none`, seed 0.",
             "",
             sweep.read_text().strip(),
         ]

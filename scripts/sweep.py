@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--shifts", default=",".join((PHANTOMS, *SHIFTS)))
     parser.add_argument("--statistics", default="0,0.1,0.3,1", help="the target's share in the norm statistics")
     parser.add_argument("--learning_rates", default="1e-4,3e-4,1e-3,2e-3")
+    parser.add_argument("--literal_rates", default="1e-4,2e-3", help="learning rates of DPL's own setting")
     parser.add_argument("--weights", default="0,0.1,1", help="of the contrastive loss")
     parser.add_argument("--images", type=int, default=48, help="at most so many photographs of each shift")
     args = parser.parse_args()
@@ -38,6 +39,10 @@ def main() -> None:
     held_out = split_source(list_photographs(args.data, labels="required"), 0.2, 0)[1][: args.images]
     recipe = json.loads((BUNDLE_ROOT / "configs" / "adapt.json").read_text())["recipes"]["grad_cl"]
     settings: dict[str, dict[str, Any] | None] = {"source": None}
+    for rate in map(float, args.literal_rates.split(",")):
+        # The literature's setting for the same losses: everything trained, no anchor, labels above 0.75 alone.
+        literal = {**recipe, "trainable": "all", "label_threshold": 0.75, "statistics": 1.0, "learning_rate": rate}
+        settings[f"as in DPL, lr {rate:g}"] = {**literal, "anchor": 0.0}
     for share in map(float, args.statistics.split(",")):
         if share:
             settings[f"bn, share {share:g}"] = {**recipe, "statistics": share, "pseudo_labels": False, "max_epochs": 0}
@@ -65,7 +70,8 @@ def mean_dice(folder: Path, name: str, setting: dict[str, Any] | None, checkpoin
     if not (scores / "metrics.json").is_file():
         common = {"dataset_dir": str(folder / "data"), "view": "crop"}
         if setting is not None:
-            choice = {"recipe": "grad_cl", "recipes#grad_cl": setting}
+            anchor = {"train#losses#pseudo_label#anchor": setting["anchor"]} if "anchor" in setting else {}
+            choice = {"recipe": "grad_cl", "recipes#grad_cl": setting, **anchor}
             run_stage("adaptation", output_dir=str(folder / "adapted"), checkpoint=checkpoint, **common, **choice)
             checkpoint = str(folder / "adapted" / "model.pt")
         run_stage("evaluation", output_dir=str(scores), checkpoint=checkpoint, **common)
