@@ -130,6 +130,20 @@ def test_training_is_deterministic_and_resumes_exactly(source, tmp_path, monkeyp
     assert same_weights(weights(tmp_path / "a"), weights(tmp_path / "c"))
 
 
+def test_a_checkpoint_of_another_run_is_passed_over(source, tmp_path, monkeypatch):
+    def die(self, engine):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(handlers.WeightsSaver, "__call__", die)
+        with pytest.raises(KeyboardInterrupt):
+            run("train", source, tmp_path / "a", max_epochs=1, seed=0)
+    assert (tmp_path / "a" / "resume.pt").exists()
+    run("train", source, tmp_path / "a", max_epochs=1, seed=1)
+    run("train", source, tmp_path / "b", max_epochs=1, seed=1)
+    assert same_weights(weights(tmp_path / "a"), weights(tmp_path / "b"))
+
+
 def test_refinement_writes_what_the_contract_names(target, checkpoint, tmp_path):
     assert run("refine", target, tmp_path, checkpoint=checkpoint) == 0
     files = sorted((tmp_path / "pseudo_labels").iterdir())
