@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,32 @@ def test_only_a_small_disc_is_looked_at_twice(diameter: float, calls: int) -> No
     network = BrightIsDisc()
     assert DiscLocator(network)(picture(600, 500, (300, 200, diameter, diameter))) is not None
     assert network.calls == calls
+
+
+class NothingFromCloseBy(BrightIsDisc):
+    """Sees the disc at the first look, and at the second only a part of it, or nothing."""
+
+    def __init__(self, certainty: float, part: bool) -> None:
+        super().__init__(certainty)
+        self.part = part
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        logits = super().forward(inputs)
+        if self.calls == 2:
+            logits[:, 1, :, 128 - 40 * self.part :] = -9.0
+            logits[:, 1, : 256 * (not self.part)] = -9.0
+        return logits
+
+
+@pytest.mark.parametrize("part", [False, True])
+def test_a_finding_that_the_second_look_does_not_confirm_is_less_sure(part: bool) -> None:
+    image = picture(600, 500, (300, 200, 60, 60))
+    once = locate(image, second_look_below=0)
+    unconfirmed = DiscLocator(NothingFromCloseBy(0.99, part))(image)
+    assert once is not None
+    assert unconfirmed == replace(once, confidence=0.6 * once.confidence)
+    assert locate(image, certainty=0.8) is not None
+    assert DiscLocator(NothingFromCloseBy(0.8, part))(image) is None
 
 
 def test_a_disc_at_the_edge_is_found_and_looked_at_beyond_the_picture() -> None:
