@@ -42,25 +42,30 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-TRAINABLE = ("all", "norm")
-TARGETS = ("label", "mask", "probability")
+TRAINABLE = ("all", "norm", "all_but_head")
+PSEUDO_LABEL = ("label", "mask", "probability")
 
 
-def choose_recipe(recipes: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Any]:
-    """The recipe called ``name``.
+def choose_recipe(
+    recipes: Mapping[str, Mapping[str, Any]], name: str, defaults: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The settings of the recipe called ``name``.
 
     Args:
-        recipes: all recipes, each with ``statistics`` (the target's share in the norm statistics, 0 to 1),
-            ``pseudo_labels`` (whether stage 1 is run) and its ``label_threshold``, ``trainable`` (``all`` or
-            ``norm``), ``max_epochs``, ``learning_rate`` and ``losses`` (weights by name).
+        recipes: for each recipe the settings in which it differs from ``defaults``.
         name: one of their names.
+        defaults: every setting there is; None takes the recipe as it stands.
 
     Raises:
         CallError: when there is no such recipe.
+        ValueError: when a recipe has a setting that ``defaults`` has not.
     """
     if name not in recipes:
         raise CallError(f"--recipe {name} is unknown.", f"Use one of {', '.join(sorted(recipes))}.")
-    return dict(recipes[name])
+    unknown = sorted(set(recipes[name]) - set(defaults)) if defaults is not None else []
+    if unknown:
+        raise ValueError(f"recipe {name} has unknown settings {unknown}; there are {sorted(defaults or ())}.")
+    return {**(defaults or {}), **recipes[name]}
 
 
 def trainable_parameters(network: nn.Module, which: str) -> list[nn.Parameter]:
@@ -68,16 +73,18 @@ def trainable_parameters(network: nn.Module, which: str) -> list[nn.Parameter]:
 
     Args:
         network: changed in place.
-        which: ``all``, or ``norm`` for scale and shift of the norm layers.
+        which: ``all``, ``norm`` for scale and shift of the norm layers, or ``all_but_head``, which leaves the
+            pointwise head as it is.
 
     Raises:
-        ValueError: when ``which`` is neither.
+        ValueError: when ``which`` is none of them.
     """
     if which not in TRAINABLE:
         raise ValueError(f"trainable must be one of {TRAINABLE}, not {which!r}.")
     chosen = set()
+    head = set(network.segmentation_head.modules()) if which == "all_but_head" else set()  # type: ignore[union-attr]
     for module in network.modules():
-        if which == "all" or (which == "norm" and isinstance(module, nn.modules.batchnorm._NormBase)):
+        if which == "all" or (which == "all_but_head" and module not in head) or (which == "norm" and isinstance(module, nn.modules.batchnorm._NormBase)):
             chosen |= set(module.parameters(recurse=False))
     for parameter in network.parameters():
         parameter.requires_grad_(parameter in chosen)
@@ -95,26 +102,51 @@ class LoadPseudoLabeld(MapTransform):
         d = dict(data)
         for key in self.key_iterator(d):
             arrays = load_pseudo_label(d.pop(key))
-            d |= {name: arrays[name] for name in TARGETS}
+            d |= {name: arrays[name] for name in PSEUDO_LABEL}
         return d
 
 
 def prepare_batch(
     batch: Mapping[str, Any], device: torch.device | None = None, non_blocking: bool = False, **kwargs: Any
-) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Image and target of an adaptation batch, for ``SupervisedTrainer``."""
-    image = batch[CommonKeys.IMAGE]
-    image = image.as_tensor() if isinstance(image, MetaTensor) else image
-    target = {key: batch[key].to(device, non_blocking=non_blocking, **kwargs) for key in TARGETS}
-    return image.to(device, non_blocking=non_blocking, **kwargs), target
+) -> tuple[torch.Tensor, dict[str, Any], tuple, dict[str, Any]]:
+    """Image and target of an adaptation batch, and the target once more for ``AdaptationInferer``.
+
+    The target holds whichever of ``label``, ``mask``, ``probability`` and ``weak`` the batch has, and ``name``.
+    """
+
+    def plain(value: Any) -> torch.Tensor:
+        value = value.as_tensor() if isinstance(value, MetaTensor) else value
+        return value.to(device, non_blocking=non_blocking, **kwargs)
+
+    target: dict[str, Any] = {key: plain(batch[key]) for key in (*PSEUDO_LABEL, "weak") if key in batch}
+    target["name"] = batch.get("name")
+    return plain(batch[CommonKeys.IMAGE]), target, (), {"targets": target}
 
 
 class AdaptationInferer(Inferer):
-    """Forward pass that also keeps F, for losses on gradient features."""
+    """Forward pass that also keeps F, for losses on features.
 
-    def __call__(self, inputs: torch.Tensor, network: DiscCupUNet, *_: Any, **__: Any) -> AdaptationOutput:  # type: ignore[override]
+    Args:
+        teacher: a second network, in evaluation mode and without gradients, that sees the same photographs before their
+            colours were changed (the target's ``weak``); None for a recipe that has none.
+    """
+
+    def __init__(self, teacher: DiscCupUNet | None = None) -> None:
+        super().__init__()
+        self.teacher = teacher
+
+    def __call__(  # type: ignore[override]
+        self, inputs: torch.Tensor, network: DiscCupUNet, targets: Mapping[str, Any] | None = None, *_: Any, **__: Any
+    ) -> AdaptationOutput:
         features = network.features(inputs)
-        return AdaptationOutput(network, inputs, features, network.segmentation_head(features))
+        taught = None
+        if self.teacher is not None:
+            weak = (targets or {})["weak"]
+            self.teacher.eval()
+            with torch.no_grad():
+                known = self.teacher.features(weak)
+                taught = AdaptationOutput(self.teacher, weak, known, self.teacher.segmentation_head(known))
+        return AdaptationOutput(network, inputs, features, network.segmentation_head(features), taught)
 
 
 class LossValues:

@@ -66,6 +66,10 @@ class PhotographDataset(Dataset):
                 "See the lines above for each file's fault; pass --view crop if all are crops of the disc.",
             )
 
+    def usable(self) -> list[dict[str, Any]]:
+        """The items that were neither unreadable nor passed over, once all have been asked for."""
+        return [item for item in self.data if item["name"] not in self.without_disc | set(self.unreadable)]
+
     def _transform(self, index: int) -> Any:
         try:
             item = super()._transform(index)

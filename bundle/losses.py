@@ -1,7 +1,8 @@
 """Losses of adaptation. Each is a module ``(output, target) -> scalar`` that a recipe weighs by name.
 
-``output`` is an ``AdaptationOutput``; ``target`` holds ``label``, ``mask`` and ``probability`` of stage 1
-(B x 2 x W x H, disc and cup).
+``output`` is an ``AdaptationOutput``; ``target`` holds ``name`` (the photographs' names), ``weak`` (the photographs
+before their colours were changed, B x 3 x W x H) and, in a recipe that runs stage 1, its ``label``, ``mask`` and
+``probability`` (B x 2 x W x H, disc and cup).
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ class AdaptationOutput:
         images: B x 3 x W x H.
         features: F, what entered the head, B x K x W x H.
         logits: B x 3 x W x H.
+        teacher: what the mean teacher gave for the target's ``weak``, without gradients; None in a recipe without one.
     """
 
     network: DiscCupUNet
     images: torch.Tensor
     features: torch.Tensor
     logits: torch.Tensor
+    teacher: AdaptationOutput | None = None
 
 
 class PseudoLabelLoss(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from types import SimpleNamespace
@@ -47,6 +48,15 @@ def test_an_unknown_recipe_is_a_wrong_call():
         choose_recipe(RECIPES, "tent")
 
 
+def test_a_recipe_differs_from_the_defaults_where_it_says_so():
+    assert choose_recipe(RECIPES, "bn", {"max_epochs": 1, "teacher": None}) == {"max_epochs": 0, "teacher": None}
+
+
+def test_a_setting_that_nothing_reads_is_refused():
+    with pytest.raises(ValueError, match=r"recipe bn has unknown settings \['max_epochs'\]"):
+        choose_recipe(RECIPES, "bn", {"teacher": None})
+
+
 def test_norm_trains_scale_and_shift_of_the_norm_layers_only(network):
     chosen = trainable_parameters(network, "norm")
     expected = [p for m in network.modules() if isinstance(m, nn.BatchNorm2d) for p in (m.weight, m.bias)]
@@ -61,6 +71,13 @@ def test_all_trains_everything_also_after_norm(network):
     chosen = trainable_parameters(network, "all")
     assert [id(p) for p in chosen] == [id(p) for p in network.parameters()]
     assert all(p.requires_grad for p in network.parameters())
+
+
+def test_all_but_head_leaves_the_head(network):
+    chosen = trainable_parameters(network, "all_but_head")
+    head = list(network.segmentation_head.parameters())
+    assert not any(p.requires_grad for p in head)
+    assert len(chosen) + len(head) == len(list(network.parameters()))
 
 
 def test_unknown_choice_of_parameters_is_refused(network):
@@ -87,9 +104,11 @@ def adaptation_batch(make_images) -> dict:
 
 def test_prepare_batch_gives_plain_image_and_target(make_images):
     batch = adaptation_batch(make_images)
-    image, target = prepare_batch(batch, torch.device("cpu"))
+    image, target, _, passed_on = prepare_batch(batch, torch.device("cpu"))
     assert type(image) is torch.Tensor
-    assert set(target) == {"label", "mask", "probability"}
+    assert passed_on == {"targets": target}
+    assert set(target) == {"label", "mask", "probability", "name"}
+    assert target["name"] == ["a", "b"]
     assert torch.equal(target["mask"], batch["mask"])
 
 
@@ -126,6 +145,17 @@ def test_the_inferer_keeps_what_enters_the_head(network, make_images):
     assert output.network is network
     assert torch.equal(output.features, network.features(images))
     assert torch.equal(output.logits, network(images))
+
+
+def test_a_teacher_sees_the_photograph_before_its_colours_were_changed(network, make_images):
+    images, weak = make_images(), make_images(seed=5)
+    teacher = copy.deepcopy(network).train()
+    output = AdaptationInferer(teacher)(images, network, {"weak": weak})
+    assert not teacher.training
+    assert output.teacher.images is weak
+    assert torch.equal(output.teacher.logits, network(weak))
+    assert output.logits.requires_grad
+    assert not output.teacher.logits.requires_grad
 
 
 def evaluate(network, batches, **more) -> tuple[AgreementEvaluator, MeasuresWithoutLabels, list]:

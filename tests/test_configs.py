@@ -50,8 +50,8 @@ def test_every_component_exists(stage):
 @pytest.mark.parametrize("stage", SOURCE_FREE)
 def test_the_network_sees_the_same_numbers_everywhere(stage):
     """Intensities, size of the view and architecture are written once in each file, and must agree."""
-    (scale,) = components(stage, "ScaleIntensityRanged")
-    assert scale == CONFIGS["training"]["scale_intensity"]
+    scales = components(stage, "ScaleIntensityRanged")
+    assert [scale | {"keys": "image"} for scale in scales] == [CONFIGS["training"]["scale_intensity"]] * len(scales)
     assert CONFIGS[stage]["image_size"] == CONFIGS["training"]["image_size"]
     assert CONFIGS[stage]["dropout"] == CONFIGS["training"]["dropout"]
     own, source = CONFIGS[stage]["network_def"], CONFIGS["training"]["network_def"]
@@ -76,8 +76,11 @@ def test_scored_contours_are_the_ones_that_users_get():
 
 
 def test_adaptation_refines_as_refinement_does():
-    keys = ("passes", "uncertainty_threshold", "uncertainty", "gradient_features", "fingerprint")
+    keys = ("passes", "uncertainty_threshold", "uncertainty", "fingerprint")
     assert {key: CONFIGS["adaptation"][key] for key in keys} == {key: CONFIGS["refinement"][key] for key in keys}
+    assert CONFIGS["adaptation"]["gradient_features"] | {"mode": CONFIGS["adaptation"]["recipe_defaults"]["features"]} == (
+        CONFIGS["refinement"]["gradient_features"]
+    )
     (own,), (reference,) = (
         components(stage, "bundle.refinement.RefinementEvaluator") for stage in ("adaptation", "refinement")
     )
@@ -88,8 +91,9 @@ def test_recipes_name_losses_that_exist():
     adaptation = CONFIGS["adaptation"]
     assert adaptation["recipe"] in adaptation["recipes"]
     for recipe in adaptation["recipes"].values():
-        assert set(recipe) == set(adaptation["recipes"]["grad_cl"])
-        assert set(recipe["losses"]) <= set(adaptation["train"]["losses"])
+        assert set(recipe) <= set(adaptation["recipe_defaults"])
+        assert set(recipe.get("losses", {})) <= set(adaptation["train"]["losses"])
+        assert recipe.get("augmentation", "none") in adaptation["train"]["augmentations"]
 
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("training", "evaluation")])
