@@ -18,12 +18,13 @@ from monai.transforms import MapTransform
 from monai.utils import CommonKeys
 from torch import nn
 
+from bundle.consensus import ViewConsensus
 from bundle.datasets import PhotographDataset
 from bundle.errors import CallError
 from bundle.folders import atomic_write
 from bundle.handlers import save_weights
 from bundle.losses import AdaptationOutput
-from bundle.network import DiscCupUNet
+from bundle.network import DiscCupUNet, load_weights
 from bundle.passes import HeadInput, agreement, channel_masks, dropout_of, stochastic_log_odds, stochastic_logits
 from bundle.refinement import load_pseudo_label
 from bundle.regions import CLASSES, nested_probabilities
@@ -84,7 +85,11 @@ def trainable_parameters(network: nn.Module, which: str) -> list[nn.Parameter]:
     chosen = set()
     head = set(network.segmentation_head.modules()) if which == "all_but_head" else set()  # type: ignore[union-attr]
     for module in network.modules():
-        if which == "all" or (which == "all_but_head" and module not in head) or (which == "norm" and isinstance(module, nn.modules.batchnorm._NormBase)):
+        if (
+            which == "all"
+            or (which == "all_but_head" and module not in head)
+            or (which == "norm" and isinstance(module, nn.modules.batchnorm._NormBase))
+        ):
             chosen |= set(module.parameters(recurse=False))
     for parameter in network.parameters():
         parameter.requires_grad_(parameter in chosen)
@@ -129,11 +134,13 @@ class AdaptationInferer(Inferer):
     Args:
         teacher: a second network, in evaluation mode and without gradients, that sees the same photographs before their
             colours were changed (the target's ``weak``); None for a recipe that has none.
+        consensus: makes the teacher's logits out of several views; None takes one look.
     """
 
-    def __init__(self, teacher: DiscCupUNet | None = None) -> None:
+    def __init__(self, teacher: DiscCupUNet | None = None, consensus: ViewConsensus | None = None) -> None:
         super().__init__()
         self.teacher = teacher
+        self.consensus = consensus
 
     def __call__(  # type: ignore[override]
         self, inputs: torch.Tensor, network: DiscCupUNet, targets: Mapping[str, Any] | None = None, *_: Any, **__: Any
@@ -145,7 +152,10 @@ class AdaptationInferer(Inferer):
             self.teacher.eval()
             with torch.no_grad():
                 known = self.teacher.features(weak)
-                taught = AdaptationOutput(self.teacher, weak, known, self.teacher.segmentation_head(known))
+                logits = self.teacher.segmentation_head(known)
+                if self.consensus is not None:
+                    logits = self.consensus(weak, self.teacher)
+                taught = AdaptationOutput(self.teacher, weak, known, logits)
         return AdaptationOutput(network, inputs, features, network.segmentation_head(features), taught)
 
 
@@ -172,22 +182,25 @@ class LossValues:
 
 
 class AgreementEvaluator(SupervisedEvaluator):
-    """``SupervisedEvaluator`` that adds to each prediction what stochastic passes of the head say about it.
+    """``SupervisedEvaluator`` that adds to each prediction how far stochastic passes and other views agree with it.
 
-    The output gets ``agreement`` (B x 2, disc and cup, in [0, 1]), the Dice that the passes predict.
+    The output gets ``agreement`` and, if there are views, ``view_agreement`` (B x 2 each, disc and cup, in [0, 1]): the
+    mean Dice between each pass, or each view, and what all of them say together.
 
     Args:
         passes: T.
         seed: of the dropout masks.
+        views: which views; None for none, which costs one forward pass less for each.
         kwargs: arguments of ``SupervisedEvaluator``.
     """
 
     network: DiscCupUNet
 
-    def __init__(self, passes: int = 10, seed: int = 0, **kwargs: Any) -> None:
+    def __init__(self, passes: int = 10, seed: int = 0, views: ViewConsensus | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.passes = passes
         self.seed = seed
+        self.views = views
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> Any:
         if not batchdata:
@@ -211,6 +224,9 @@ class AgreementEvaluator(SupervisedEvaluator):
             masks = channel_masks(names, self.passes, features.shape[1], dropout_of(head), self.seed).to(features)
             z = stochastic_log_odds(stochastic_logits(head, features, masks))
             self.state.output["agreement"] = agreement(z)
+            if self.views is not None:
+                plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
+                self.state.output["view_agreement"] = self.views.agreement(plain, network)
             return prediction
 
         return infer
@@ -220,8 +236,8 @@ class MeasuresWithoutLabels:
     """Ignite handler for ``AgreementEvaluator``: means over the target of what can be measured without labels.
 
     Attributes:
-        summary: predicted Dice of disc and cup, entropy (nats a pixel), share of the view that disc and cup take,
-            number of photographs.
+        summary: predicted Dice of disc and cup (how far views agree, or passes where there are no views), the passes'
+            agreement, entropy (nats a pixel), share of the view that disc and cup take, number of photographs.
     """
 
     def __init__(self) -> None:
@@ -240,16 +256,18 @@ class MeasuresWithoutLabels:
             p = logits.softmax(dim=1)
             entropy = -(p * p.clamp(min=1e-12).log()).sum(dim=1).mean()
             share = (nested_probabilities(logits) > 0.5).float().mean(dim=(0, 2, 3))
-            self.rows.append([*output["agreement"].tolist(), entropy.item(), *share.tolist()])
+            passes, predicted = output["agreement"], output.get("view_agreement", output["agreement"])
+            self.rows.append([*predicted.tolist(), *passes.tolist(), entropy.item(), *share.tolist()])
 
     def summarise(self, engine: Engine) -> None:
         """Average over the photographs."""
         count = len(self.rows)
-        means = [math.fsum(column) / count for column in zip(*self.rows, strict=True)] if count else [math.nan] * 5
+        means = [math.fsum(column) / count for column in zip(*self.rows, strict=True)] if count else [math.nan] * 7
         self.summary = {
             "predicted_dice": dict(zip(CLASSES, means[:2], strict=True)),
-            "entropy": means[2],
-            "area_share": dict(zip(CLASSES, means[3:], strict=True)),
+            "pass_agreement": dict(zip(CLASSES, means[2:4], strict=True)),
+            "entropy": means[4],
+            "area_share": dict(zip(CLASSES, means[5:], strict=True)),
             "photographs": count,
         }
 
@@ -257,16 +275,31 @@ class MeasuresWithoutLabels:
 class AdaptationResult:
     """Write the adapted weights and ``adaptation.json``: how they were made and what was measured without labels.
 
+    Where the measures predict that adapting did harm, the source's weights are written instead, and the record and
+    the log say so.
+
     Args:
         output_dir: receives ``model.pt`` and ``adaptation.json``.
         network: the adapted network.
         facts: what to record beside the measures, such as recipe and seed.
+        checkpoint: the source's weights.
+        tolerance: harm is predicted when the predicted Dice of disc or cup falls by more than this; None keeps the
+            adapted weights whatever the measures say, as published methods do.
     """
 
-    def __init__(self, output_dir: str | Path, network: nn.Module, facts: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        output_dir: str | Path,
+        network: nn.Module,
+        facts: Mapping[str, Any],
+        checkpoint: str | Path,
+        tolerance: float | None = None,
+    ) -> None:
         self.output_dir = Path(output_dir)
         self.network = network
         self.facts = facts
+        self.checkpoint = checkpoint
+        self.tolerance = tolerance
 
     def __call__(self, before: MeasuresWithoutLabels, after: MeasuresWithoutLabels, dataset: PhotographDataset) -> None:
         """Write both files, each as a whole, and remove what only a resumed run needs.
@@ -276,11 +309,21 @@ class AdaptationResult:
             after: measured with the adapted weights.
             dataset: knows which photographs were left out, and why.
         """
+        change = {
+            name: after.summary["predicted_dice"][name] - before.summary["predicted_dice"][name] for name in CLASSES
+        }
+        harm = min(change.values()) < -(self.tolerance if self.tolerance is not None else math.inf)
+        # A change that is not a number (weights that diverged) is harm, whatever the tolerance.
+        harm |= not all(map(math.isfinite, change.values()))
+        if harm:
+            load_weights(self.network, self.checkpoint)
         save_weights(self.network, self.output_dir / "model.pt")
-        content = {**self.facts, "before": before.summary, "after": after.summary}
+        content = {**self.facts, "kept": "source" if harm else "adapted", "tolerance": self.tolerance}
+        content |= {"before": before.summary, "after": after.summary}
         content |= {"unreadable": dataset.unreadable, "without_disc": sorted(dataset.without_disc)}
         with atomic_write(self.output_dir / "adaptation.json") as path:
             path.write_text(json.dumps(content, indent=2, ensure_ascii=True) + "\n", encoding="utf-8")
         (self.output_dir / "resume.pt").unlink(missing_ok=True)
-        change = [after.summary["predicted_dice"][name] - before.summary["predicted_dice"][name] for name in CLASSES]
-        logger.info("predicted Dice changes by %+.3f (disc) and %+.3f (cup); see %s", *change, self.output_dir)
+        logger.info("predicted Dice changes by %+.3f (disc) and %+.3f (cup); see %s", *change.values(), self.output_dir)
+        if harm:
+            logger.warning("adapting is predicted to harm: the source's weights are kept in %s", self.output_dir)

@@ -32,8 +32,9 @@ def cup_ratio(label: np.ndarray) -> float:
 def cup_size_grid(label: np.ndarray, ratio: float) -> np.ndarray | None:
     """Where each pixel comes from in a picture whose cup is stretched or shrunk inside its disc.
 
-    Pixels move along rays from the cup's centre. The disc's edge stays; between the centre and the edge a smooth monotone map
-    takes the cup's edge to where ``ratio`` wants it, so image and label stay a pair when both are sampled by the grid.
+    Pixels move along rays from the cup's centre. The disc's edge stays; between the centre and the edge a smooth
+    monotone map takes the cup's edge to where ``ratio`` wants it. Image and label stay a pair when both are sampled by
+    the grid.
 
     Args:
         label: label map (0 background, 1 rim, 2 cup), A x B.
@@ -104,14 +105,14 @@ class RandCupSized(RandomizableTransform, MapTransform):
         MapTransform.__init__(self, keys)
         RandomizableTransform.__init__(self, prob)
         self.label_key = label_key
-        self.ratio_range = tuple(ratio_range)
+        self.smallest, self.largest = ratio_range
         self.max_change = max_change
         self.ratio = 0.0
 
     def randomize(self, data: Any = None) -> None:
         super().randomize(None)
         # Drawn in any case, so that what a photograph shows never shifts the random state of the next.
-        self.ratio = float(self.R.uniform(*self.ratio_range))
+        self.ratio = float(self.R.uniform(self.smallest, self.largest))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)

@@ -28,7 +28,9 @@ from bundle.adaptation import (
     prepare_batch,
     trainable_parameters,
 )
+from bundle.consensus import ViewConsensus
 from bundle.errors import CallError
+from bundle.handlers import save_weights
 from bundle.losses import AdaptationLoss, PseudoLabelLoss
 from bundle.network import load_weights
 from bundle.passes import agreement, channel_masks, stochastic_log_odds, stochastic_logits
@@ -217,9 +219,32 @@ def test_measures_without_labels_are_those_that_numpy_finds(network, batches):
     found = measures.summary
     assert found["photographs"] == 3
     assert found["predicted_dice"] == pytest.approx({"optic_disc": means[0], "optic_cup": means[1]})
+    assert found["pass_agreement"] == found["predicted_dice"]
     assert found["entropy"] == pytest.approx(means[2], rel=1e-4)
     assert found["area_share"] == pytest.approx({"optic_disc": means[3], "optic_cup": means[4]}, abs=1e-6)
     assert 0 < means[4] < means[3] < 1
+
+
+def test_views_predict_the_dice_where_there_are_views(network, batches):
+    views = ViewConsensus(((), (2,), (3,)))
+    _, measures, outputs = evaluate(network, batches, views=views)
+    images = torch.cat([batches[0]["image"], batches[2]["image"]])
+    with torch.no_grad():
+        expected = views.agreement(images, network)
+    for i, output in enumerate(outputs):
+        assert output["view_agreement"].tolist() == pytest.approx(expected[i].tolist(), abs=2e-3)
+    means = expected.mean(dim=0).tolist()
+    assert list(measures.summary["predicted_dice"].values()) == pytest.approx(means, abs=2e-3)
+    assert measures.summary["pass_agreement"] != measures.summary["predicted_dice"]
+
+
+def test_the_teacher_is_asked_for_several_views(network, make_images):
+    weak = make_images(seed=5)
+    views = ViewConsensus(((), (2,)))
+    output = AdaptationInferer(network, views)(make_images(), network, {"weak": weak})
+    with torch.no_grad():
+        torch.testing.assert_close(output.teacher.logits, views(weak, network))
+        torch.testing.assert_close(output.teacher.features, network.features(weak))
 
 
 def test_a_second_run_forgets_the_first(network, batches):
@@ -235,21 +260,61 @@ def test_nothing_measured_is_not_a_number():
     assert math.isnan(measures.summary["entropy"])
 
 
-def test_the_result_holds_weights_facts_and_measures(network, make_images, tmp_path):
-    def measured(dice: float) -> SimpleNamespace:
-        return SimpleNamespace(summary={"predicted_dice": {"optic_disc": dice, "optic_cup": dice}})
+def measured(disc: float, cup: float | None = None) -> SimpleNamespace:
+    return SimpleNamespace(summary={"predicted_dice": {"optic_disc": disc, "optic_cup": disc if cup is None else cup}})
 
-    (tmp_path / "resume.pt").write_bytes(b"")
+
+@pytest.fixture
+def source(network, tmp_path):
+    """Checkpoint of other weights than the network has afterwards."""
+    path = tmp_path / "source" / "model.pt"
+    save_weights(network, path)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(1)
+    return path
+
+
+NOTHING_LEFT_OUT = SimpleNamespace(unreadable={}, without_disc=set())
+
+
+def test_the_result_holds_weights_facts_and_measures(network, source, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "resume.pt").write_bytes(b"")
     network.to(memory_format=torch.channels_last)
-    result = AdaptationResult(tmp_path, network, {"recipe": "plus", "seed": 7})
+    result = AdaptationResult(out, network, {"recipe": "plus", "seed": 7}, source)
     dataset = SimpleNamespace(unreadable={"b\u00e9": "is empty"}, without_disc={"z", "a"})
     result(measured(0.5), measured(0.75), dataset)
-    found = json.loads((tmp_path / "adaptation.json").read_text(encoding="utf-8"))
+    found = json.loads((out / "adaptation.json").read_text(encoding="utf-8"))
     assert (found["recipe"], found["seed"], found["unreadable"]) == ("plus", 7, {"b\u00e9": "is empty"})
     assert found["without_disc"] == ["a", "z"]
     assert found["before"]["predicted_dice"]["optic_cup"] == 0.5
     assert found["after"]["predicted_dice"]["optic_cup"] == 0.75
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["adaptation.json", "model.pt"]
-    stored = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert found["kept"] == "adapted"
+    assert sorted(path.name for path in out.iterdir()) == ["adaptation.json", "model.pt"]
+    stored = torch.load(out / "model.pt", weights_only=True)
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in stored.items())
-    load_weights(network, tmp_path / "model.pt")
+    load_weights(network, out / "model.pt")
+
+
+@pytest.mark.parametrize(
+    ("after", "tolerance", "kept"),
+    [
+        ((0.89, 0.7), 0.02, "adapted"),
+        ((0.95, 0.66), 0.02, "source"),
+        ((0.85, 0.75), 0.02, "source"),
+        ((0.2, 0.2), None, "adapted"),
+        ((math.nan, 0.9), None, "source"),
+    ],
+)
+def test_what_is_predicted_to_harm_leaves_the_source(network, source, tmp_path, caplog, after, tolerance, kept):
+    adapted = copy.deepcopy(network.state_dict())
+    result = AdaptationResult(tmp_path / "out", network, {}, source, tolerance)
+    with caplog.at_level("WARNING"):
+        result(measured(0.9, 0.7), measured(*after), NOTHING_LEFT_OUT)
+    assert json.loads((tmp_path / "out" / "adaptation.json").read_text())["kept"] == kept
+    expected = torch.load(source, weights_only=True) if kept == "source" else adapted
+    stored = torch.load(tmp_path / "out" / "model.pt", weights_only=True)
+    assert all(torch.equal(value, expected[name]) for name, value in stored.items())
+    assert ("predicted to harm" in caplog.text) == (kept == "source")

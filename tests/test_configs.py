@@ -51,6 +51,7 @@ def test_every_component_exists(stage):
 def test_the_network_sees_the_same_numbers_everywhere(stage):
     """Intensities, size of the view and architecture are written once in each file, and must agree."""
     scales = components(stage, "ScaleIntensityRanged")
+    assert scales
     assert [scale | {"keys": "image"} for scale in scales] == [CONFIGS["training"]["scale_intensity"]] * len(scales)
     assert CONFIGS[stage]["image_size"] == CONFIGS["training"]["image_size"]
     assert CONFIGS[stage]["dropout"] == CONFIGS["training"]["dropout"]
@@ -78,9 +79,8 @@ def test_scored_contours_are_the_ones_that_users_get():
 def test_adaptation_refines_as_refinement_does():
     keys = ("passes", "uncertainty_threshold", "uncertainty", "fingerprint")
     assert {key: CONFIGS["adaptation"][key] for key in keys} == {key: CONFIGS["refinement"][key] for key in keys}
-    assert CONFIGS["adaptation"]["gradient_features"] | {"mode": CONFIGS["adaptation"]["recipe_defaults"]["features"]} == (
-        CONFIGS["refinement"]["gradient_features"]
-    )
+    mode = {"mode": CONFIGS["adaptation"]["recipe_defaults"]["features"]}
+    assert CONFIGS["adaptation"]["gradient_features"] | mode == CONFIGS["refinement"]["gradient_features"]
     (own,), (reference,) = (
         components(stage, "bundle.refinement.RefinementEvaluator") for stage in ("adaptation", "refinement")
     )

@@ -1,0 +1,101 @@
+"""How much larger or smaller the target's cups are than the source's, and a head that expects them so.
+
+A network that learned one population shrinks what it sees towards that population's usual cup. Under label shift the
+remedy is to move the odds by the ratio of the two priors, and expectation-maximisation finds the target's prior from
+the network's own answers (Saerens, Latinne and Decaestecker, Neural Computation 14, 2002).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+
+from bundle.network import DiscCupUNet
+from bundle.passes import classifier_of
+
+__all__ = ["cup_prior_shift", "estimate_shift", "expect_cups"]
+
+logger = logging.getLogger(__name__)
+
+
+def estimate_shift(
+    z: torch.Tensor, weight: torch.Tensor, source_share: float, temperature: float = 1.0, iterations: int = 100
+) -> float:
+    """log(odds of the cup in the target / odds in the source) by expectation-maximisation.
+
+    Args:
+        z: log-odds of cup against rim, any number of pixels, one axis.
+        weight: how much each pixel belongs to a disc, in [0, 1], the same shape.
+        source_share: share of the disc that was cup in the source's labels, in (0, 1).
+        temperature: divides ``z`` first; above 1 for a network that is surer than it is right.
+        iterations: at most so many.
+
+    Returns:
+        The shift in nats, at the temperature given; 0 where no pixel has weight.
+
+    Raises:
+        ValueError: when ``source_share`` or ``temperature`` is out of range.
+    """
+    if not 0 < source_share < 1 or temperature <= 0:
+        raise ValueError(f"source_share must lie in (0, 1) and temperature above 0, not {source_share}, {temperature}.")
+    total = weight.sum()
+    if total <= 0:
+        return 0.0
+    odds = math.log(source_share / (1 - source_share))
+    shift = 0.0
+    for _ in range(iterations):
+        share = float((torch.sigmoid(z / temperature + shift) * weight).sum() / total)
+        share = min(max(share, 1e-3), 1 - 1e-3)
+        before, shift = shift, math.log(share / (1 - share)) - odds
+        if abs(shift - before) < 1e-4:
+            break
+    return shift
+
+
+@torch.no_grad()
+def cup_prior_shift(
+    network: DiscCupUNet,
+    loader: Iterable[Any],
+    device: torch.device | str,
+    source_share: float,
+    temperature: float = 1.0,
+) -> float:
+    """What ``estimate_shift`` finds over a whole target.
+
+    Args:
+        network: in evaluation mode.
+        loader: batches with ``image`` (B x 3 x W x H); empty batches are passed over.
+        device: where the network is.
+        source_share: see ``estimate_shift``.
+        temperature: see ``estimate_shift``.
+
+    Returns:
+        What to add to the cup's logit: the shift times the temperature.
+    """
+    z, weight = [], []
+    for batch in loader:
+        if not batch:
+            continue
+        image = batch["image"]
+        image = image.as_tensor() if isinstance(image, MetaTensor) else image
+        logits = network(image.to(device))[..., ::2, ::2].float().cpu()
+        z.append((logits[:, 2] - logits[:, 1]).flatten())
+        weight.append((1 - logits.softmax(dim=1)[:, 0]).flatten())
+    if not z:
+        return 0.0
+    return temperature * estimate_shift(torch.cat(z), torch.cat(weight), source_share, temperature)
+
+
+@torch.no_grad()
+def expect_cups(network: DiscCupUNet, shift: float) -> None:
+    """Add ``shift`` (nats) to the cup's logit, in the head's bias; the disc's edge, where no cup is near, stays."""
+    bias = classifier_of(network.segmentation_head).bias
+    if bias is None:
+        raise ValueError("the head has no bias to shift.")
+    bias[2] += shift
+    logger.info("cup log-odds shifted by %+.3f", shift)
