@@ -11,7 +11,7 @@ help:
 	@echo "make demo                     segment sample photographs and show where the report is"
 	@echo "make adapt TARGET=dir OUT=dir adapt the model to the photographs in TARGET, without labels, and segment them"
 	@echo "make test                     lint and all tests"
-	@echo "make benchmark DATA=dir       the tables of docs/benchmark.md"
+	@echo "make benchmark DATA=dir       the tables and figures of docs/benchmark.md (QUICK=1: a small version, in output)"
 
 $(VENV)/ready: pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
@@ -20,6 +20,10 @@ $(VENV)/ready: pyproject.toml requirements.lock
 
 $(VENV)/ready-test: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[test]'
+	@touch $@
+
+$(VENV)/ready-benchmark: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[benchmark]'
 	@touch $@
 
 demo: $(VENV)/ready
@@ -47,9 +51,12 @@ format: $(VENV)/ready-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-benchmark: $(VENV)/ready
-	$(BIN)/python scripts/benchmark.py --data "$(DATA)" --output output/benchmark --page docs/benchmark.md \
-		--summary README.md docs/README.md
+# QUICK=1 makes a small version in minutes, which leaves the documentation alone; WORKERS=n sets the processes.
+benchmark: $(VENV)/ready-benchmark
+	@test -n "$(DATA)" || { echo "error: say make benchmark DATA=dir" >&2; exit 2; }
+	$(BIN)/python scripts/benchmark.py --data "$(DATA)" $(if $(WORKERS),--workers $(WORKERS)) $(if $(QUICK), \
+		--quick --output output/benchmark-quick, --output output/benchmark --page docs/benchmark.md \
+		--figures docs/images --summary README.md docs/README.md)
 
 clean:
 	rm -rf demo output .pytest_cache .mypy_cache .ruff_cache

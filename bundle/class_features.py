@@ -7,6 +7,8 @@ it is Grad-CAM (Selvaraju et al., arXiv 1610.02391) kept channel by channel:
     G^c = mean over the passes of dS^c / dF     its gradient in the features F
     alpha^c[k] = sum_i G^c[k, i], scaled to length sqrt(K)
     A^c = ReLU(alpha^c * F)                     (``cam``), or ReLU(G^c * F) (``hires``, arXiv 2011.08891)
+
+``plain`` does without the gradient, as Chen et al. (DPL, MICCAI 2021, arXiv 2109.09735) do: A^c = F for both classes.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from bundle.passes import classifier_of, stochastic_log_odds, stochastic_logits
 
 __all__ = ["MODES", "ClassFeatures", "GradientFeatures", "autograd_gradient", "head_gradient"]
 
-MODES = ("cam", "hires")
+MODES = ("cam", "hires", "plain")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class ClassFeatures:
 
     Args:
         weights: alpha, B x T x 2 x K, one for each pass, each of length sqrt(K).
-        features: A, B x 2 x K x W x H, disc first, not negative.
+        features: A, B x 2 x K x W x H, disc first; not negative, but in mode ``plain``, where F need not be.
     """
 
     weights: torch.Tensor
@@ -134,10 +136,10 @@ class GradientFeatures:
     Args:
         layer: ``head`` for the tensor that enters the head (closed form), or the name of a module of the network, whose
             features are then taken by automatic differentiation and resized to the image.
-        mode: ``cam`` (one weight a channel) or ``hires`` (one weight a channel and pixel).
+        mode: ``cam`` (one weight a channel), ``hires`` (one weight a channel and pixel) or ``plain`` (all weights 1).
 
     Raises:
-        ValueError: when ``mode`` is neither.
+        ValueError: when ``mode`` is none of them.
     """
 
     def __init__(self, layer: str = "head", mode: str = "cam") -> None:
@@ -168,6 +170,8 @@ class GradientFeatures:
         if self.layer != "head":
             features, gradient = autograd_gradient(network, images, dropout, masks, self.layer)
             weights = _unit(gradient.sum(dim=(3, 4)))[:, None]
+        elif self.mode == "plain":
+            weights = features.new_ones(*logits.shape[:2], 2, features.shape[1])
         else:
             weights = _unit(head_gradient(network.segmentation_head, logits, dropout, masks))
             gradient = (
@@ -175,7 +179,10 @@ class GradientFeatures:
                 if self.mode == "hires"
                 else features.new_empty(0)
             )
-        if self.mode == "hires":
+        if self.mode == "plain":
+            weights = torch.ones_like(weights)
+            a = features[:, None].expand(-1, 2, -1, -1, -1)
+        elif self.mode == "hires":
             a = (gradient * features[:, None]).relu()
         else:
             a = (_unit(weights.mean(dim=1))[..., None, None] * features[:, None]).relu()

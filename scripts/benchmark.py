@@ -1,132 +1,384 @@
-"""Adapt to Drishti-GS by every recipe without its labels, score on its test photographs, and write the page.
+"""Adapt to every target by every recipe without its labels, score, and write tables and figures.
 
-    python scripts/benchmark.py --data DATA --output FOLDER [--page docs/benchmark.md] [--summary README.md] [--seed 0]
+    python scripts/benchmark.py --data DATA --output FOLDER [--page docs/benchmark.md --figures docs/images]
+        [--summary README.md docs/README.md] [--workers N] [--targets a,b] [--recipes a,b] [--seeds 0,1] [--images N]
 
-DATA holds ``drishti_gs/train``, ``drishti_gs/test`` (disc crops, ``image/`` and ``label/``) and ``refuge/train``.
-Finished parts are kept in FOLDER and not run again. The labels of ``drishti_gs/train`` are never opened.
+DATA holds ``drishti_gs/train``, ``drishti_gs/test`` and ``refuge/train``: disc crops, ``image/`` and ``label/``. Each
+finished run is kept in FOLDER and not repeated unless its weights, recipe or target changed. The labels of a target's
+adaptation set are opened by the ceiling ``supervised`` alone. ``--quick`` is a small version of it all.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
+import multiprocessing
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bundle.folders import atomic_write, list_photographs
+from bundle.adaptation import choose_recipe
+from bundle.folders import atomic_write, list_photographs, split_source
+from bundle.phantoms import write_dataset
 from bundle.provenance import model_identity
+from bundle.scores import CLASSES
+from bundle.shifts import SHIFTS, write_shifted
 from bundle.stages import BUNDLE_ROOT, run_stage
 
-RECIPES = ("source", "bn", "grad_cl")
-BEGIN, END = "<!-- benchmark -->", "<!-- end of benchmark -->"
+REAL, PHANTOMS = "drishti_gs", "phantoms"
+SOURCE, SUPERVISED, PLUS = "source", "supervised", "plus"
 CHECKPOINT = BUNDLE_ROOT / "models" / "model.pt"
-HELD_OUT = "$bundle.folders.split_source(bundle.folders.list_photographs(@dataset_dir, labels='required'), 0.2, 0)[1]"
+CONFIG = json.loads((BUNDLE_ROOT / "configs" / "adapt.json").read_text(encoding="utf-8"))
+PHOTOGRAPHS = 32
+"""So many photographs of each made-up target are adapted to, and as many others are scored."""
+QUICK = {"targets": f"{REAL},{PHANTOMS},severe", "seeds": "0", "images": 8}
+CEILING = {
+    # All photographs are trained on; a few are looked at again after the last epoch, for nothing is chosen by them.
+    "split": "$(@items, @items[:4])",
+    "max_epochs": 15,
+    "learning_rate": 3e-4,
+    "warmup_epochs": 1,
+    "val_interval": 1000,
+    "pretrained": False,
+}
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "all layers trained": {"trainable": "all"},
+    "no cup prior": {"cup_prior": None},
+    "harm is not looked for": {"harm_tolerance": None},
+}
+"""Rows of the ablation: what is changed in ``plus``, as a JSON merge patch (None takes a setting or a loss away, and
+the default holds); a key with ``#`` is one of the config itself."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One recipe on one target with one seed; ``row`` is a name of ``ABLATIONS`` or empty."""
+
+    target: str
+    recipe: str
+    seed: int
+    row: str = ""
+
+    def folder(self, output: Path) -> Path:
+        """Where its results lie."""
+        kind, name = ("ablation", self.row) if self.row else ("runs", self.recipe)
+        return output / kind / self.target / name / str(self.seed)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all runs share."""
+
+    data: Path
+    output: Path
+    images: int | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def adaptation_set(self, target: str) -> Path:
+        """Folder of the photographs to adapt to, with labels."""
+        return self.data / REAL / "train" if target == REAL else self.output / "targets" / target / "adapt"
+
+    def scored_set(self, target: str) -> Path:
+        """Folder of the photographs to score, with labels."""
+        return self.data / REAL / "test" if target == REAL else self.output / "targets" / target / "score"
+
+    def items(self, labels: str = "none", part: str = "{}") -> str:
+        """Config expression of the photographs in ``dataset_dir``, at most ``images`` of them."""
+        listed = part.format(f"bundle.folders.list_photographs(@dataset_dir, labels='{labels}')")
+        return f"${listed}[:{self.images}]" if self.images else f"${listed}"
 
 
 def main() -> None:
-    """Run what is missing and write the page."""
+    """Run what is missing, measure speed, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--page", type=Path)
+    parser.add_argument("--page", type=Path, help="default: benchmark.md in the output folder")
+    parser.add_argument("--figures", type=Path, help="folder; default: the output folder")
     parser.add_argument("--summary", type=Path, nargs="*", default=[], help="pages with a place for a short table")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--targets", default=",".join((REAL, PHANTOMS, *SHIFTS)))
+    parser.add_argument("--recipes", default=",".join((SOURCE, *CONFIG["recipes"], SUPERVISED)))
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--images", type=int, help="at most so many photographs of each set")
+    parser.add_argument("--steps", default="runs,speed,page", help="which of these to do")
+    parser.add_argument("--quick", action="store_true", help="1 seed, 3 targets, 8 photographs of each set")
     args = parser.parse_args()
+    if args.quick:
+        parser.set_defaults(**QUICK)
+        args = parser.parse_args()
 
-    scores = {recipe: adapt_and_score(recipe, args.data, args.output, args.seed) for recipe in RECIPES}
-    forgotten = {recipe: score_on_source(recipe, args.data, args.output) for recipe in RECIPES}
-    speed = cached(args.output / "speed.json", lambda: measure_speed(args.data, args.output))
-    page = render(scores, forgotten, speed, args.seed, args.output / "sweep.md")
-    print(page)
-    if args.page:
-        with atomic_write(args.page) as path:
-            path.write_text(page, encoding="utf-8")
-    for page_path in args.summary:
-        before, _, rest = page_path.read_text(encoding="utf-8").partition(BEGIN)
-        _, _, after = rest.partition(END)
-        with atomic_write(page_path) as path:
-            path.write_text(f"{before}{BEGIN}\n{summary(scores, forgotten)}\n{END}{after}", encoding="utf-8")
-
-
-def cached(path: Path, make: Any) -> Any:
-    """The JSON in ``path``, made first if it is not there."""
-    if not path.is_file():
-        content = make()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=2))
-    return json.loads(path.read_text())
+    targets, recipes, steps = (text.split(",") for text in (args.targets, args.recipes, args.steps))
+    # Everything is measured against these two.
+    recipes = [SOURCE, *(recipe for recipe in recipes if recipe not in (SOURCE, SUPERVISED)), SUPERVISED]
+    planned = plan(targets, recipes, [int(seed) for seed in args.seeds.split(",")])
+    setup = Setup(args.data.absolute(), args.output.absolute(), args.images, provenance())
+    failed = 0
+    if "runs" in steps:
+        for target in targets:
+            write_target(target, setup)
+        failed = run_all([run for run in planned if not is_done(run, setup)], setup, args.workers)
+    if "speed" in steps:
+        measure_speed([recipe for recipe in recipes if recipe not in (SOURCE, SUPERVISED)], setup)
+    if "page" in steps:
+        write_pages(planned, setup, args.page, args.figures, args.summary)
+    sys.exit(int(failed > 0))
 
 
-def weights_of(recipe: str, output: Path) -> str:
-    """Checkpoint file after a recipe; ``source`` is none."""
-    return str(CHECKPOINT if recipe == "source" else output / recipe / "model.pt")
+def plan(targets: Sequence[str], recipes: Sequence[str], seeds: Sequence[int]) -> list[Run]:
+    """All runs, those of the first seed before the others, then the ablation."""
+    runs = [Run(target, recipe, seed) for seed in seeds for target in targets for recipe in recipes]
+    runs = [run for run in runs if run.seed == seeds[0] or depends_on_seed(run.recipe)]
+    if PLUS in recipes:
+        runs += [Run(target, PLUS, seeds[0], row) for row in ABLATIONS for target in targets]
+    return runs
 
 
-def adapt_and_score(recipe: str, data: Path, output: Path, seed: int) -> dict[str, Any]:
-    """``metrics.json`` on the target's test photographs."""
-    if recipe != "source" and not Path(weights_of(recipe, output)).is_file():
-        folder = {"dataset_dir": str(data / "drishti_gs" / "train"), "output_dir": str(output / recipe)}
-        run_stage("adaptation", recipe=recipe, seed=seed, **folder)
-    scores = output / "scores" / recipe
-    if not (scores / "metrics.json").is_file():
-        folder = {"dataset_dir": str(data / "drishti_gs" / "test"), "output_dir": str(scores)}
-        run_stage("evaluation", checkpoint=weights_of(recipe, output), **folder)
-    return json.loads((scores / "metrics.json").read_text())
+def depends_on_seed(recipe: str) -> bool:
+    """Whether anything is drawn at random: without training, nothing is."""
+    return recipe == SUPERVISED or (recipe != SOURCE and settings_of(recipe)["max_epochs"] > 0)
 
 
-def score_on_source(recipe: str, data: Path, output: Path) -> dict[str, Any]:
-    """``metrics.json`` of the recipe's weights back on the held-out source photographs."""
-    scores = output / "forgotten" / recipe
-    if not (scores / "metrics.json").is_file():
-        folder = {"dataset_dir": str(data / "refuge" / "train"), "output_dir": str(scores)}
-        run_stage("evaluation", checkpoint=weights_of(recipe, output), items=HELD_OUT, **folder)
-    return json.loads((scores / "metrics.json").read_text())
+def settings_of(recipe: str) -> dict[str, Any]:
+    """All settings of a recipe of ``configs/adapt.json``."""
+    return choose_recipe(CONFIG["recipes"], recipe, CONFIG["recipe_defaults"])
 
 
-def measure_speed(data: Path, output: Path, rounds: int = 3) -> dict[str, Any]:
-    """Wall time of refinement against inference in turns, and time and peak memory of the whole job on 50 crops."""
-    folder = str(data / "drishti_gs" / "train")
-    seconds: dict[str, list[float]] = {"inference": [], "refinement": []}
-    for turn in range(rounds + 1):
-        for stage, times in seconds.items():
-            start = time.perf_counter()
-            run_stage(stage, dataset_dir=folder, output_dir=str(output / "speed" / f"{stage}{turn}"))
-            # The first turn warms up the file cache and the allocator.
-            times += [time.perf_counter() - start] if turn else []
-    ratios = [r / i for i, r in zip(seconds["inference"], seconds["refinement"], strict=True)]
-    job = output / "speed" / "job"
-    call = [sys.executable, "-m", "monai.bundle", "run"]
-    runs = [
-        ["adaptation", "--config_file", "configs/adapt.json", "--output_dir", str(job)],
-        ["inference", "--config_file", "configs/inference.json", "--output_dir", str(job)],
-    ]
-    runs[1] += ["--checkpoint", str(job / "model.pt")]
-    whole = [timed([*call, *run, "--dataset_dir", folder]) for run in runs]
-    return {
-        "photographs": len(list_photographs(folder)),
-        "inference_s": statistics.median(seconds["inference"]),
-        "refinement_s": statistics.median(seconds["refinement"]),
-        "ratio": statistics.median(ratios),
-        "adaptation_s": whole[0][0],
-        "segmentation_s": whole[1][0],
-        "peak_gib": max(memory for _, memory in whole),
-    }
+def merge(settings: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON merge patch (RFC 7396)."""
+    merged = dict(settings)
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key) or {}, value) if isinstance(value, Mapping) else value
+    return merged
 
 
-def timed(command: Sequence[str]) -> tuple[float, float]:
-    """Wall seconds and peak memory (GiB) of a command, which must succeed."""
+def ablation_overrides(row: str) -> dict[str, Any]:
+    """Config overrides that make ``plus`` the variant called ``row``."""
+    if not row:
+        return {}
+    patch = {key: value for key, value in ABLATIONS[row].items() if "#" not in key}
+    direct = {key: value for key, value in ABLATIONS[row].items() if "#" in key}
+    return {f"recipes#{PLUS}": merge(CONFIG["recipes"][PLUS], patch), **direct}
+
+
+def asked_for(run: Run, setup: Setup) -> dict[str, Any]:
+    """What the run's result depends on; a result that was made from something else is made again."""
+    asked: dict[str, Any] = {"weights": model_identity(CHECKPOINT), "images": setup.images, "of": made_of(run.target)}
+    if run.recipe == SUPERVISED:
+        asked["ceiling"] = CEILING
+    elif run.recipe != SOURCE:
+        direct = ablation_overrides(run.row)
+        own = direct.pop(f"recipes#{PLUS}", CONFIG["recipes"][run.recipe])
+        settings = choose_recipe({run.recipe: own}, run.recipe, CONFIG["recipe_defaults"])
+        asked["direct"] = direct
+        # A new setting whose default is none, off or zero leaves the old recipes as they were.
+        asked["settings"] = {key: value for key, value in settings.items() if value}
+        asked["losses"] = {name: CONFIG["train"]["losses"][name] for name in settings["losses"]}
+        asked["augmentation"] = CONFIG["train"]["augmentations"][settings["augmentation"]]
+    return json.loads(json.dumps(asked))
+
+
+def is_done(run: Run, setup: Setup) -> bool:
+    """Whether the result is there and was made from what is asked for now."""
+    result = run.folder(setup.output) / "result.json"
+    return result.is_file() and json.loads(result.read_text())["asked"] == asked_for(run, setup)
+
+
+def made_of(target: str) -> str:
+    """What settles a target's pictures, beside the photographs that they are made of."""
+    return repr(SHIFTS[target]) if target in SHIFTS else target
+
+
+def write_target(target: str, setup: Setup) -> None:
+    """Make a target of held-out source photographs, unless it is there: every other one to adapt to, the rest to score.
+
+    Raises:
+        SystemExit: there is no such target.
+    """
+    if target == REAL:
+        return
+    if target != PHANTOMS and target not in SHIFTS:
+        sys.exit(f"error: there is no target {target}. Use some of {', '.join((REAL, PHANTOMS, *SHIFTS))}.")
+    folder = setup.output / "targets" / target
+    made = json.dumps([made_of(target), setup.images])
+    if (folder / "made_of.json").is_file() and (folder / "made_of.json").read_text() == made:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    count = 2 * (setup.images or PHOTOGRAPHS)
+    if target == PHANTOMS:
+        write_dataset(folder / "all", count, kind="crop", cameras=("tight_red", "harsh"), seed=900)
+        items = list_photographs(folder / "all", labels="required")
+    else:
+        items = split_source(list_photographs(setup.data / "refuge" / "train", labels="required"), 0.2, 0)[1][:count]
+    # In the order of their names, so that both parts hold normal and glaucomatous eyes, or both cameras.
+    for part, chosen in (("adapt", items[::2]), ("score", items[1::2])):
+        if target in SHIFTS:
+            write_shifted(chosen, folder / part, target)
+            continue
+        for item in chosen:
+            for kind in ("image", "label"):
+                (folder / part / kind).mkdir(parents=True, exist_ok=True)
+                Path(item[kind]).rename(folder / part / kind / Path(item[kind]).name)
+    shutil.rmtree(folder / "all", ignore_errors=True)
+    (folder / "made_of.json").write_text(made)
+
+
+def run_all(runs: Sequence[Run], setup: Setup, workers: int) -> int:
+    """Perform the runs in worker processes of one thread each and return how many failed."""
+    if not runs:
+        return 0
+    # Read when torch is imported, which a spawned process does before anything of ours runs.
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    failed, start = 0, time.perf_counter()
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        futures = {pool.submit(attempt, run, setup): run for run in runs}
+        for count, future in enumerate(as_completed(futures), start=1):
+            run = futures[future]
+            try:
+                line = future.result()
+            except Exception as error:  # noqa: BLE001
+                failed += 1
+                line = f"FAILED: {error!r}; see {run.folder(setup.output) / 'log.txt'}"
+            left = (time.perf_counter() - start) / count * (len(runs) - count) / 60
+            name = run.row or run.recipe
+            print(f"{count}/{len(runs)} {run.target} {name} seed {run.seed}: {line} ({left:.0f} min left)", flush=True)
+    os.environ.pop("OMP_NUM_THREADS")
+    if before is not None:
+        os.environ["OMP_NUM_THREADS"] = before
+    return failed
+
+
+def attempt(run: Run, setup: Setup) -> str:
+    """Perform a run in a worker, whose output goes to the run's log, and say in a line how it went."""
+    torch.set_num_threads(1)
+    folder = run.folder(setup.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "log.txt").open("w") as log:
+        for stream in (1, 2):
+            os.dup2(log.fileno(), stream)
+    try:
+        result = perform(run, setup)
+    except BaseException as error:
+        traceback.print_exc()
+        # A call that cannot succeed ends in SystemExit, which would end the worker.
+        raise RuntimeError(f"{type(error).__name__}: {error}") from None
+    finally:
+        gc.collect()
+    return f"mean Dice {100 * result['mean_dice']:.2f} % in {result['seconds']:.0f} s"
+
+
+def perform(run: Run, setup: Setup) -> dict[str, Any]:
+    """Adapt, score, and keep what the page needs; the result's file is written last and marks the run as done."""
+    folder = run.folder(setup.output)
+    (folder / "result.json").unlink(missing_ok=True)
     start = time.perf_counter()
-    process = subprocess.Popen(command, cwd=BUNDLE_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    weights = str(make_weights(run, setup))
+    scored = {"dataset_dir": str(setup.scored_set(run.target)), "checkpoint": weights, "view": "crop"}
+    stage("evaluation", output_dir=str(folder), items=setup.items("required"), **scored)
+    if not run.row and run.seed == 0:
+        if run.target == REAL:
+            held_out = setup.items("required", "bundle.folders.split_source({}, 0.2, 0)[1]")
+            back = {**scored, "dataset_dir": str(setup.data / "refuge" / "train"), "items": held_out}
+            stage("evaluation", output_dir=str(folder / "forgotten"), **back)
+        if run.recipe in (SOURCE, PLUS):
+            stage("inference", output_dir=str(folder / "inference"), items=setup.items(), **scored)
+            shutil.rmtree(folder / "inference" / "overlays")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    result = {
+        "mean_dice": statistics.mean(metrics[structure]["dice"] for structure in CLASSES),
+        "seconds": time.perf_counter() - start,
+        "seed": run.seed,
+        **setup.provenance,
+        "asked": asked_for(run, setup),
+    }
+    for leftover in ("pseudo_labels", "events"):
+        shutil.rmtree(folder / leftover, ignore_errors=True)
+    if run.target != REAL or run.seed != 0 or run.row:
+        (folder / "model.pt").unlink(missing_ok=True)
+    write_json(folder / "result.json", result)
+    return result
+
+
+def make_weights(run: Run, setup: Setup) -> Path:
+    """The checkpoint file after the run's adaptation."""
+    if run.recipe == SOURCE:
+        return CHECKPOINT
+    folder = run.folder(setup.output)
+    common = {"output_dir": str(folder), "checkpoint": str(CHECKPOINT), "seed": run.seed}
+    photographs = setup.adaptation_set(run.target)
+    if run.recipe == SUPERVISED:
+        items = setup.items("required")
+        stage("training", dataset_dir=str(photographs), items=items, **common, **CEILING)
+    else:
+        # From inside the image folder no label can be found.
+        choice = {"recipe": run.recipe, "view": "crop", **ablation_overrides(run.row)}
+        stage("adaptation", dataset_dir=str(photographs / "image"), items=setup.items(), **common, **choice)
+    return folder / "model.pt"
+
+
+def stage(name: str, **overrides: Any) -> None:
+    """Run a stage, which must not leave a photograph out.
+
+    Raises:
+        RuntimeError: some photographs were unreadable.
+    """
+    if run_stage(name, **overrides):
+        raise RuntimeError(f"{name} found unreadable photographs in {overrides['dataset_dir']}.")
+
+
+def measure_speed(recipes: Sequence[str], setup: Setup) -> None:
+    """Measure each recipe's command, inference, and refinement against inference, where no result is there yet."""
+    photographs = setup.data / REAL / "train" / "image"
+    count = min(setup.images or 10**6, len(list_photographs(photographs)))
+    common = {"dataset_dir": str(photographs), "view": "crop", "items": setup.items()}
+    for recipe in recipes:
+        path = setup.output / "speed" / f"{recipe}.json"
+        asked = asked_for(Run(REAL, recipe, 0), setup)
+        if path.is_file() and json.loads(path.read_text())["asked"] == asked:
+            continue
+        seconds, memory = timed("adaptation", "adapt", {**common, "recipe": recipe}, setup.output / "speed" / "job")
+        segmentation = {**common, "checkpoint": str(setup.output / "speed" / "job" / "model.pt")}
+        inference_s, inference_gib = timed("inference", "inference", segmentation, setup.output / "speed" / "job")
+        speed = {"photographs": count, "seconds": seconds, "peak_gib": memory, "asked": asked, **setup.provenance}
+        write_json(path, speed | {"inference_s": inference_s, "inference_gib": inference_gib})
+        print(f"speed of {recipe}: {seconds:.0f} s for {count} photographs, {memory:.2f} GiB", flush=True)
+        shutil.rmtree(setup.output / "speed" / "job")
+    path = setup.output / "speed" / "refinement" / "ratio.json"
+    if not path.is_file():
+        write_json(path, {**refinement_ratio(common, setup.output / "speed" / "job"), **setup.provenance})
+        shutil.rmtree(setup.output / "speed" / "job")
+
+
+def timed(name: str, config: str, overrides: Mapping[str, Any], output: Path) -> tuple[float, float]:
+    """Wall seconds and peak memory (GiB) of a stage as a command with two threads, which must succeed."""
+    command = [sys.executable, "-m", "monai.bundle", "run", name, "--config_file", f"configs/{config}.json"]
+    for key, value in {**overrides, "output_dir": str(output)}.items():
+        command += [f"--{key}", str(value)]
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        command,
+        cwd=BUNDLE_ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "2"},
+    )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -134,77 +386,63 @@ def timed(command: Sequence[str]) -> tuple[float, float]:
     return time.perf_counter() - start, usage.ru_maxrss / 2**20
 
 
-def summary(scores: dict[str, Any], forgotten: dict[str, Any]) -> str:
-    """A short table, in Markdown."""
-    rows = {"REFUGE held out (the source), shipped model": forgotten["source"]}
-    names = {"source": "shipped model", "bn": "adapted by `bn`", "grad_cl": "adapted by `grad_cl`"}
-    rows |= {f"Drishti-GS test (another camera), {names[recipe]}": m for recipe, m in scores.items()}
-    lines = ["| | disc Dice | cup Dice | mean | vCDR error |", "|---|---|---|---|---|"]
-    for name, m in rows.items():
-        disc, cup = m["optic_disc"]["dice"], m["optic_cup"]["dice"]
-        lines.append(f"| {name} | {disc:.3f} | {cup:.3f} | {(disc + cup) / 2:.3f} | {m['vcdr_mae']:.3f} |")
-    return "\n".join(lines)
+def refinement_ratio(common: Mapping[str, Any], output: Path, rounds: int = 3) -> dict[str, float]:
+    """Wall time of refinement against inference, in turns, in one process with two threads."""
+    torch.set_num_threads(2)
+    seconds: dict[str, list[float]] = {"inference": [], "refinement": []}
+    for turn in range(rounds + 1):
+        for name, times in seconds.items():
+            start = time.perf_counter()
+            stage(name, output_dir=str(output / f"{name}{turn}"), **common)
+            # The first turn warms up the file cache and the allocator.
+            times += [time.perf_counter() - start] if turn else []
+    ratios = [r / i for i, r in zip(seconds["inference"], seconds["refinement"], strict=True)]
+    return {f"{name}_s": statistics.median(times) for name, times in seconds.items()} | {
+        "ratio": statistics.median(ratios)
+    }
 
 
-def render(scores: dict[str, Any], forgotten: dict[str, Any], speed: dict[str, Any], seed: int, sweep: Path) -> str:
-    """The page, in Markdown."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=BUNDLE_ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
-    lines = [
-        "# Benchmark",
-        "",
-        "Written by `make benchmark DATA=folder`; nothing here is typed. Source: REFUGE. Target: Drishti-GS disc",
-        "crops, adapted to the 50 training photographs without their labels, scored on the 51 test photographs at",
-        f"their own 512 px. The last epoch counts; nothing is chosen on the target. Seed {seed}, one run.",
-        "",
-        f"Source weights {model_identity(CHECKPOINT)}, commit {commit}, torch {torch.__version__}, "
-        f"{os.cpu_count()} cores ({platform.machine()}), no GPU.",
-        "",
-        "## Drishti-GS test",
-        "",
-        "| recipe | disc Dice | cup Dice | mean | disc ASSD px | cup ASSD px | disc HD95 px | cup HD95 px | vCDR error "
-        "| missed | source after it: disc | cup |",
-        "|---" * 12 + "|",
-    ]
-    for recipe, m in scores.items():
-        disc, cup, back = m["optic_disc"], m["optic_cup"], forgotten[recipe]
-        cells = [f"{disc['dice']:.4f}", f"{cup['dice']:.4f}", f"{(disc['dice'] + cup['dice']) / 2:.4f}"]
-        cells += [f"{value:.2f}" for value in (disc["assd_px"], cup["assd_px"], disc["hd95_px"], cup["hd95_px"])]
-        cells += [f"{m['vcdr_mae']:.4f}", str(m["missed"])]
-        cells += [f"{back[structure]['dice']:.4f}" for structure in ("optic_disc", "optic_cup")]
-        lines.append(f"| `{recipe}` | " + " | ".join(cells) + " |")
-    lines += [
-        "",
-        f"{scores['source']['images']} photographs are scored. {scores['source']['rule']}",
-        "The last two columns are the Dice of the adapted weights back on the held-out REFUGE photographs: what",
-        "adapting forgets.",
-        "",
-        "## Speed",
-        "",
-        f"On the {speed['photographs']} training crops, on the machine above; ratios are medians over turns of both.",
-        "",
-        "| what | figure |",
-        "|---|---|",
-        f"| inference, whole stage | {speed['inference_s']:.1f} s |",
-        f"| refinement, whole stage with statistics and 10 stochastic passes | {speed['refinement_s']:.1f} s |",
-        f"| refinement / inference | {speed['ratio']:.2f} |",
-        f"| adapting by the default recipe, as a command | {speed['adaptation_s']:.0f} s |",
-        f"| then segmenting, as a command | {speed['segmentation_s']:.0f} s |",
-        f"| peak memory of either | {speed['peak_gib']:.2f} GiB |",
-    ]
-    if sweep.is_file():
-        lines += [
-            "",
-            "## How the learning rate and the weight of the contrastive loss were chosen",
-            "",
-            "On made-up camera shifts of held-out REFUGE photographs, by mean of disc and cup Dice:",
-            "`python scripts/sweep.py --data DATA/refuge/train --output output/benchmark --images 24 --statistics 0,1",
-            "--learning_rates 2e-4,5e-4,2e-3 --weights 0.1 --shifts phantoms,all,tight_crop,none`, seed 0.",
-            "",
-            sweep.read_text().strip(),
-        ]
-    return "\n".join(lines) + "\n"
+def provenance() -> dict[str, Any]:
+    """Which code on which machine: a commit with ``+`` had changes that were not committed."""
+    command = ["git", "describe", "--always", "--exclude=*", "--dirty=+"]
+    commit = subprocess.run(command, cwd=BUNDLE_ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    return {
+        "commit": commit or "unknown",
+        "torch": torch.__version__,
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+    }
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a file, whole or not at all."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+
+def write_pages(
+    planned: Sequence[Run], setup: Setup, page: Path | None, figures: Path | None, summaries: Sequence[Path]
+) -> None:
+    """Write the page, the figures and the short tables from what lies in the output folder."""
+    import benchmark_page
+    from benchmark_figures import write_figures
+
+    missing = [run for run in planned if not is_done(run, setup)]
+    results = benchmark_page.load([(run, run.folder(setup.output)) for run in planned if run not in missing])
+    page, figures = page or setup.output / "benchmark.md", figures or setup.output
+    drawn = write_figures(results, setup, figures)
+    text = benchmark_page.render(
+        results,
+        missing=[f"{run.target}/{run.row or run.recipe}/{run.seed}" for run in missing],
+        speed=benchmark_page.load_speed(setup.output),
+        facts={"weights": model_identity(CHECKPOINT), **setup.provenance, "images": setup.images},
+        figures={name: os.path.relpath(path, page.parent) for name, path in drawn.items()},
+    )
+    print(text)
+    with atomic_write(page) as path:
+        path.write_text(text, encoding="utf-8")
+    for summary in summaries:
+        benchmark_page.replace_summary(summary, results)
 
 
 if __name__ == "__main__":

@@ -110,6 +110,28 @@ def test_hires_weighs_every_pixel_by_its_own_gradient(network, scene):
         assert relative_error(found.features[:, c], expected) < 1e-5
 
 
+def test_plain_features_are_f_for_both_classes(network, scene):
+    scene["features"] = scene["features"] - scene["features"].mean()
+    found = GradientFeatures(mode="plain")(network, **scene)
+    assert (scene["features"] < 0).any()
+    assert found.features.shape == (2, 2, 8, 64, 32)
+    for c in range(2):
+        assert torch.equal(found.features[:, c], scene["features"])
+    assert torch.equal(found.weights, torch.ones(2, PASSES, 2, 8))
+
+
+def test_plain_features_of_a_named_layer_are_its_output_at_the_image_s_size(network, scene):
+    with torch.no_grad():
+        output = network.encoder(scene["images"])[1]
+    found = GradientFeatures(layer="encoder._blocks.1", mode="plain")(network, **scene)
+    size = scene["images"].shape[2:]
+    expected = torch.nn.functional.interpolate(output, size, mode="bilinear")
+    assert found.features.shape == (2, 2, output.shape[1], *size)
+    for c in range(2):
+        torch.testing.assert_close(found.features[:, c], expected)
+    assert torch.equal(found.weights, torch.ones(2, 1, 2, output.shape[1]))
+
+
 @pytest.mark.parametrize("mode", ["cam", "hires"])
 @pytest.mark.parametrize("layer", ["decoder.blocks.2", "decoder.blocks.1.convs.conv_1.adn.N", "encoder._blocks.1"])
 def test_a_named_layer_gives_features_of_the_image_s_size(network, scene, mode, layer):

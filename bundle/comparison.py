@@ -1,0 +1,96 @@
+"""Statistics that compare ways of adapting: over seeds, over photographs, and against the reachable.
+
+Scores are any measure of which more is better, such as Dice in [0, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy import stats
+
+__all__ = ["average_over_runs", "gap_closed", "mean_and_sd", "paired_wilcoxon", "spearman"]
+
+
+def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and sample standard deviation (n - 1); a single value has a standard deviation of NaN.
+
+    Raises:
+        ValueError: when there is no value.
+    """
+    if not values:
+        raise ValueError("there is nothing to average.")
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+
+
+def gap_closed(score: float, source: float, ceiling: float, least: float = 0.005) -> float | None:
+    """Share of the way from the source model to the supervised one, (score - source) / (ceiling - source).
+
+    Args:
+        score: of the adapted model.
+        source: of the model before.
+        ceiling: of the model adapted with labels.
+        least: below this gap there is nothing to close, and a share would be noise.
+
+    Returns:
+        0 for the source, 1 for the ceiling, negative where adapting does harm; None where the gap is smaller than
+        ``least``.
+    """
+    gap = ceiling - source
+    # Scores that differ by the least on paper may do so by a little less in floating point.
+    return None if gap < least - 1e-9 else (score - source) / gap
+
+
+def average_over_runs(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean score of each photograph over the runs.
+
+    Args:
+        runs: for each run the score of every photograph by its name.
+
+    Raises:
+        ValueError: when there is no run or the runs do not score the same photographs.
+    """
+    _check_same_photographs(runs)
+    return {name: float(np.mean([run[name] for run in runs])) for name in runs[0]}
+
+
+def paired_wilcoxon(a: Mapping[str, float], b: Mapping[str, float]) -> float:
+    """Two-sided p of Wilcoxon's signed-rank test on the photographs' differences (``scipy.stats.wilcoxon``).
+
+    Args:
+        a: score of every photograph by its name.
+        b: the same photographs' scores by another model.
+
+    Returns:
+        p in [0, 1]; 1 where no photograph differs.
+
+    Raises:
+        ValueError: when the two do not score the same photographs, or none.
+    """
+    _check_same_photographs([a, b])
+    differences = np.array([a[name] - b[name] for name in a])
+    return float(stats.wilcoxon(differences).pvalue) if differences.any() else 1.0
+
+
+def spearman(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, int]:
+    """Spearman's rank correlation (``scipy.stats.spearmanr``), its two-sided p, and the number of pairs.
+
+    Pairs that are not finite are left out; rho and p are NaN where fewer than three are left or one side is constant.
+
+    Raises:
+        ValueError: when the two are not equally long.
+    """
+    pairs = np.array([pair for pair in zip(x, y, strict=True) if np.isfinite(pair).all()]).reshape(-1, 2)
+    if len(pairs) < 3 or (pairs == pairs[0]).all(axis=0).any():
+        return math.nan, math.nan, len(pairs)
+    result = stats.spearmanr(pairs[:, 0], pairs[:, 1])
+    return float(result.statistic), float(result.pvalue), len(pairs)
+
+
+def _check_same_photographs(runs: Sequence[Mapping[str, float]]) -> None:
+    if not runs or not runs[0]:
+        raise ValueError("there is no photograph to compare.")
+    if any(run.keys() != runs[0].keys() for run in runs):
+        raise ValueError("the runs do not score the same photographs.")
