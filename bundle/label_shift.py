@@ -64,8 +64,12 @@ def cup_prior_shift(
     device: torch.device | str,
     source_share: float,
     temperature: float = 1.0,
+    least: float = 0.0,
 ) -> float:
     """What ``estimate_shift`` finds over a whole target.
+
+    A camera that blurs or darkens makes the answers less certain, and the estimate takes some of that for a shift. It is
+    only believed when it is larger than what cameras alone bring about.
 
     Args:
         network: in evaluation mode.
@@ -73,6 +77,7 @@ def cup_prior_shift(
         device: where the network is.
         source_share: see ``estimate_shift``.
         temperature: see ``estimate_shift``.
+        least: nats; a smaller shift counts as none.
 
     Returns:
         What to add to the cup's logit: the shift times the temperature.
@@ -88,7 +93,9 @@ def cup_prior_shift(
         weight.append((1 - logits.softmax(dim=1)[:, 0]).flatten())
     if not z:
         return 0.0
-    return temperature * estimate_shift(torch.cat(z), torch.cat(weight), source_share, temperature)
+    shift = temperature * estimate_shift(torch.cat(z), torch.cat(weight), source_share, temperature)
+    logger.info("the target's cups shift the log-odds by %+.3f", shift)
+    return shift if abs(shift) >= least else 0.0
 
 
 @torch.no_grad()
@@ -98,4 +105,4 @@ def expect_cups(network: DiscCupUNet, shift: float) -> None:
     if bias is None:
         raise ValueError("the head has no bias to shift.")
     bias[2] += shift
-    logger.info("cup log-odds shifted by %+.3f", shift)
+    logger.info("the head's cup log-odds are moved by %+.3f", shift)

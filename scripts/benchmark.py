@@ -42,22 +42,35 @@ REAL, PHANTOMS = "drishti_gs", "phantoms"
 SOURCE, SUPERVISED, PLUS = "source", "supervised", "plus"
 CHECKPOINT = BUNDLE_ROOT / "models" / "model.pt"
 CONFIG = json.loads((BUNDLE_ROOT / "configs" / "adapt.json").read_text(encoding="utf-8"))
-PHOTOGRAPHS = 32
+PHOTOGRAPHS = 16
 """So many photographs of each made-up target are adapted to, and as many others are scored."""
 QUICK = {"targets": f"{REAL},{PHANTOMS},severe", "seeds": "0", "images": 8}
 CEILING = {
     # All photographs are trained on; a few are looked at again after the last epoch, for nothing is chosen by them.
     "split": "$(@items, @items[:4])",
-    "max_epochs": 15,
+    "max_epochs": 25,
     "learning_rate": 3e-4,
     "warmup_epochs": 1,
     "val_interval": 1000,
     "pretrained": False,
 }
 ABLATIONS: dict[str, dict[str, Any]] = {
-    "all layers trained": {"trainable": "all"},
     "no cup prior": {"cup_prior": None},
-    "harm is not looked for": {"harm_tolerance": None},
+    "teacher answers from one look": {"consensus": None},
+    "no teacher, no cup prior (grad_cl, heavier contrast)": {
+        "teacher": None,
+        "consensus": None,
+        "cup_prior": None,
+        "losses": {"consistency": None},
+    },
+    "teacher alone, no stage 1": {
+        "pseudo_labels": None,
+        "losses": {"anchored_pseudo_label": None, "separation": None},
+    },
+    "no contrast": {"losses": {"separation": None}},
+    "photographs moved and zoomed": {"geometry": "views"},
+    "all layers trained": {"trainable": "all", "learning_rate": 1e-4},
+    "norm statistics of the target": {"statistics": 1.0},
 }
 """Rows of the ablation: what is changed in ``plus``, as a JSON merge patch (None takes a setting or a loss away, and
 the default holds); a key with ``#`` is one of the config itself."""
