@@ -68,8 +68,8 @@ def cup_prior_shift(
 ) -> float:
     """What ``estimate_shift`` finds over a whole target.
 
-    A camera that blurs or darkens makes the answers less certain, and the estimate takes some of that for a shift. It is
-    only believed when it is larger than what cameras alone bring about.
+    A camera that blurs or darkens makes the answers less certain, and the estimate takes some of that for a shift. It
+    is only believed when it is larger than what cameras alone bring about.
 
     Args:
         network: in evaluation mode.

@@ -197,7 +197,7 @@ def test_refinement_resumes(target, checkpoint, tmp_path, monkeypatch):
             assert (whole["label"] == cut["label"]).mean() > 0.999
 
 
-@pytest.mark.parametrize("recipe", ["bn", "grad_cl"])
+@pytest.mark.parametrize("recipe", ["bn", "grad_cl", "plus"])
 def test_adaptation_writes_what_the_contract_names(recipe, target, checkpoint, tmp_path):
     assert run("adapt", target, tmp_path, checkpoint=checkpoint, recipe=recipe) == 0
     record = json.loads((tmp_path / "adaptation.json").read_text())
@@ -207,7 +207,7 @@ def test_adaptation_writes_what_the_contract_names(recipe, target, checkpoint, t
         assert 0 <= record[when]["predicted_dice"]["optic_disc"] <= 1
         assert record[when]["photographs"] == 6
     assert not same_weights(weights(tmp_path), torch.load(checkpoint, weights_only=True))
-    if recipe == "grad_cl":
+    if recipe != "bn":
         assert list((tmp_path / "events").glob("events*"))
         assert not (tmp_path / "resume.pt").exists()
 
@@ -220,7 +220,7 @@ def test_bn_changes_statistics_only(target, checkpoint, tmp_path):
     assert all(key.rsplit(".", 1)[1] in {"running_mean", "running_var", "num_batches_tracked"} for key in changed)
 
 
-@pytest.mark.parametrize("recipe", ["bn", "grad_cl"])
+@pytest.mark.parametrize("recipe", ["bn", "grad_cl", "plus"])
 def test_adaptation_does_not_see_labels(recipe, target, checkpoint, tmp_path):
     """Bit-identical weights with the labels present, absent and full of noise."""
     variants = {}
@@ -238,8 +238,9 @@ def test_adaptation_does_not_see_labels(recipe, target, checkpoint, tmp_path):
     assert same_weights(variants["present"], variants["noise"])
 
 
-def test_adaptation_resumes_exactly(target, checkpoint, tmp_path, monkeypatch):
-    run("adapt", target, tmp_path / "whole", checkpoint=checkpoint)
+@pytest.mark.parametrize("recipe", ["grad_cl", "plus"])
+def test_adaptation_resumes_exactly(recipe, target, checkpoint, tmp_path, monkeypatch):
+    run("adapt", target, tmp_path / "whole", checkpoint=checkpoint, recipe=recipe)
     save = handlers.ResumableCheckpoint.save
 
     def save_and_die(self, engine):
@@ -249,9 +250,9 @@ def test_adaptation_resumes_exactly(target, checkpoint, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(handlers.ResumableCheckpoint, "save", save_and_die)
         with pytest.raises(KeyboardInterrupt):
-            run("adapt", target, tmp_path / "cut", checkpoint=checkpoint)
+            run("adapt", target, tmp_path / "cut", checkpoint=checkpoint, recipe=recipe)
     assert not (tmp_path / "cut" / "model.pt").exists()
-    run("adapt", target, tmp_path / "cut", checkpoint=checkpoint)
+    run("adapt", target, tmp_path / "cut", checkpoint=checkpoint, recipe=recipe)
     assert same_weights(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
 
 
