@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--recipes", default=",".join((SOURCE, *CONFIG["recipes"], SUPERVISED)))
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--images", type=int, help="at most so many photographs of each set")
-    parser.add_argument("--steps", default="runs,speed,page", help="which of these to do")
+    parser.add_argument("--steps", default="runs,ablation,speed,page", help="which of these to do")
     parser.add_argument("--quick", action="store_true", help="1 seed, 3 targets, 8 photographs of each set")
     args = parser.parse_args()
     if args.quick:
@@ -140,10 +140,12 @@ def main() -> None:
     planned = plan(targets, recipes, [int(seed) for seed in args.seeds.split(",")])
     setup = Setup(args.data.absolute(), args.output.absolute(), args.images, provenance())
     failed = 0
-    if "runs" in steps:
+    if {"runs", "ablation"} & set(steps):
         for target in targets:
             write_target(target, setup)
-        failed = run_all([run for run in planned if not is_done(run, setup)], setup, args.workers)
+    wanted = [run for run in planned if ("ablation" if run.row else "runs") in steps]
+    if wanted:
+        failed = run_all([run for run in wanted if not is_done(run, setup)], setup, args.workers)
     if "speed" in steps:
         measure_speed([recipe for recipe in recipes if recipe not in (SOURCE, SUPERVISED)], setup)
     if "page" in steps:
