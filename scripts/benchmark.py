@@ -57,20 +57,16 @@ CEILING = {
 ABLATIONS: dict[str, dict[str, Any]] = {
     "no cup prior": {"cup_prior": None},
     "teacher answers from one look": {"consensus": None},
-    "no teacher, no cup prior (grad_cl, heavier contrast)": {
-        "teacher": None,
-        "consensus": None,
-        "cup_prior": None,
-        "losses": {"consistency": None},
-    },
-    "teacher alone, no stage 1": {
-        "pseudo_labels": None,
-        "losses": {"anchored_pseudo_label": None, "separation": None},
-    },
-    "no contrast": {"losses": {"separation": None}},
-    "photographs moved and zoomed": {"geometry": "views"},
-    "all layers trained": {"trainable": "all", "learning_rate": 1e-4},
     "norm statistics of the target": {"statistics": 1.0},
+    "norm layers only": {"trainable": "norm", "learning_rate": 1e-3},
+    "soft labels instead of balanced hard ones": {"losses": {"class_balanced": None, "consistency": 1.0}},
+    "stage 1 and contrast beside it": {
+        "pseudo_labels": True,
+        "label_threshold": 0.5,
+        "losses": {"anchored_pseudo_label": 1.0, "separation": 0.1},
+    },
+    "photographs moved and zoomed": {"geometry": "views"},
+    "student instead of teacher": {"kept": "student"},
 }
 """Rows of the ablation: what is changed in ``plus``, as a JSON merge patch (None takes a setting or a loss away, and
 the default holds); a key with ``#`` is one of the config itself."""
