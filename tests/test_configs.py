@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from ignite.engine import Engine
 from monai.bundle import ConfigParser
 from monai.bundle.config_item import ComponentLocator
 from monai.utils import optional_import
@@ -119,3 +121,21 @@ def test_no_config_holds_a_path_of_some_machine():
         for node in nodes(ConfigParser.load_config_file(path)):
             for value in node.values():
                 assert not (isinstance(value, str) and value.startswith(("/", "~"))), (path, value)
+
+
+def test_the_teachers_norm_statistics_are_averaged_too(network):
+    parser = ConfigParser({"imports": CONFIGS["adaptation"]["imports"], "settings": {"teacher": 0.75}})
+    parser["network"] = network
+    parser["teacher"] = CONFIGS["adaptation"]["train"]["teacher"]
+    handler = parser.get_parsed_content("teacher")
+    trainer = Engine(lambda *_: None)
+    handler.attach(trainer)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with torch.no_grad():
+        for value in network.state_dict().values():
+            value.add_(4)
+    trainer.run([0])
+    for name, value in handler.ema_model.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, before[name] + 1, rtol=1e-4, atol=1e-4)
+    assert not handler.ema_model.training
