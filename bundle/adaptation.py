@@ -151,10 +151,12 @@ class AdaptationInferer(Inferer):
             weak = (targets or {})["weak"]
             self.teacher.eval()
             with torch.no_grad():
-                known = self.teacher.features(weak)
-                logits = self.teacher.segmentation_head(known)
-                if self.consensus is not None:
+                if self.consensus is None:
+                    known = self.teacher.features(weak)
+                    logits = self.teacher.segmentation_head(known)
+                else:
                     logits = self.consensus(weak, self.teacher)
+                    known = logits[:, :0]
                 taught = AdaptationOutput(self.teacher, weak, known, logits)
         return AdaptationOutput(network, inputs, features, network.segmentation_head(features), taught)
 

@@ -21,6 +21,8 @@ BEGIN, END = "<!-- benchmark -->", "<!-- end of benchmark -->"
 NONE = "–"
 HARM = 0.003
 """A recipe whose mean Dice is lower than the source's by more than this is marked."""
+LISTED = 12
+"""So many missing runs are named."""
 MEASURES = ("dice", "assd_px", "hd95_px")
 
 
@@ -191,7 +193,8 @@ def _introduction(missing: Sequence[str], facts: Mapping[str, Any]) -> list[str]
             "",
         ]
     if missing:
-        lines += [f"**{len(missing)} planned runs have no result:** {', '.join(f'`{name}`' for name in missing)}.", ""]
+        some = ", ".join(f"`{name}`" for name in missing[:LISTED]) + (", ..." if len(missing) > LISTED else "")
+        lines += [f"**{len(missing)} planned runs have no result yet:** {some}. The same command runs them.", ""]
     lines += [
         "`source` is the shipped model as it is. `supervised` is the ceiling: the shipped model trained on with the",
         "labels of the very photographs that the others adapt to without them. Between the two are the recipes of",

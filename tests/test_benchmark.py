@@ -403,7 +403,7 @@ def test_the_ablation_starts_with_the_whole_recipe_of_the_same_seed(results):
 
 def test_the_page_says_what_is_missing_and_what_is_no_result(results, output):
     text = render(results, missing=["none/plus/2"], images=8)
-    assert "**1 planned runs have no result:** `none/plus/2`" in text
+    assert "**1 planned runs have no result yet:** `none/plus/2`" in text
     assert "at most 8 photographs" in text
     assert "planned" not in render(results)
     assert "quick" not in render(results)
