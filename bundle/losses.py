@@ -29,7 +29,7 @@ class AdaptationOutput:
     Args:
         network: the network that is being adapted.
         images: B x 3 x W x H.
-        features: F, what entered the head, B x K x W x H. K is 0 for a teacher of several views, who has none of its own.
+        features: F, what entered the head, B x K x W x H. K is 0 for a teacher of several views.
         logits: B x 3 x W x H.
         teacher: what the mean teacher gave for the target's ``weak``, without gradients; None in a recipe without one.
     """
