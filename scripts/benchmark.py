@@ -20,6 +20,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -250,6 +251,18 @@ def write_target(target: str, setup: Setup) -> None:
     (folder / "made_of.json").write_text(made)
 
 
+def end_with_parent() -> None:
+    """Let a worker end when the process that started it was killed and cannot tell it to."""
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def run_all(runs: Sequence[Run], setup: Setup, workers: int) -> int:
     """Perform the runs in worker processes of one thread each and return how many failed."""
     if not runs:
@@ -258,7 +271,8 @@ def run_all(runs: Sequence[Run], setup: Setup, workers: int) -> int:
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
     failed, start = 0, time.perf_counter()
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
         futures = {pool.submit(attempt, run, setup): run for run in runs}
         for count, future in enumerate(as_completed(futures), start=1):
             run = futures[future]

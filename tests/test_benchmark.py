@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from PIL import Image
 from scipy import stats
 
 from bundle.phantoms import write_dataset
+from bundle.stages import BUNDLE_ROOT
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "scripts"))
@@ -478,3 +482,29 @@ def test_the_figures_are_drawn_and_real_photographs_stay_in_the_output_folder(re
         with Image.open(path) as picture:
             assert np.asarray(picture.convert("L")).std() > 5
     assert write_figures(benchmark_page.Results([]), setup, tmp_path / "none") == {}
+
+
+def test_a_worker_ends_with_the_process_that_started_it():
+    """The parent is killed while its worker sleeps; the worker must not outlive it."""
+    code = (
+        "import sys; sys.path.insert(0, 'scripts'); import multiprocessing, os, time, benchmark\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "if __name__ == '__main__':\n"
+        "    context = multiprocessing.get_context('spawn')\n"
+        "    pool = ProcessPoolExecutor(1, mp_context=context, initializer=benchmark.end_with_parent)\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "    pool.submit(time.sleep, 600)\n"
+        "    time.sleep(600)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=BUNDLE_ROOT, stdout=subprocess.PIPE, text=True)
+    worker = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    for _ in range(100):
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    os.kill(worker, 9)
+    pytest.fail("the worker outlived its parent by 10 s")
