@@ -198,7 +198,7 @@ def _introduction(missing: Sequence[str], facts: Mapping[str, Any]) -> list[str]
     lines += [
         "`source` is the shipped model as it is. `supervised` is the ceiling: the shipped model trained on with the",
         "labels of the very photographs that the others adapt to without them. Between the two are the recipes of",
-        "`configs/adapt.json`: [the method](method.md) says what each does.",
+        "`configs/adapt.json`: [their page](recipes.md) says what each does.",
         "",
     ]
     return lines

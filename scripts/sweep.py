@@ -42,13 +42,13 @@ def main() -> None:
     for rate in map(float, args.literal_rates.split(",")):
         # The literature's setting for the same losses: everything trained, no anchor, labels above 0.75 alone.
         literal = {**recipe, "trainable": "all", "label_threshold": 0.75, "statistics": 1.0, "learning_rate": rate}
-        settings[f"as in DPL, lr {rate:g}"] = {**literal, "anchor": 0.0}
+        settings[f"as in DPL, lr {rate:g}"] = {**literal, "losses": {"pseudo_label": 1.0, "separation": 0.1}}
     for share in map(float, args.statistics.split(",")):
         if share:
             settings[f"bn, share {share:g}"] = {**recipe, "statistics": share, "pseudo_labels": False, "max_epochs": 0}
         for rate in map(float, args.learning_rates.split(",")):
             for weight in map(float, args.weights.split(",")):
-                losses = {"pseudo_label": 1.0, "separation": weight}
+                losses = {"anchored_pseudo_label": 1.0, "separation": weight}
                 choice = {**recipe, "statistics": share, "learning_rate": rate, "losses": losses}
                 settings[f"grad_cl, share {share:g}, lr {rate:g}, lambda {weight:g}"] = choice
 
@@ -70,8 +70,7 @@ def mean_dice(folder: Path, name: str, setting: dict[str, Any] | None, checkpoin
     if not (scores / "metrics.json").is_file():
         common = {"dataset_dir": str(folder / "data"), "view": "crop"}
         if setting is not None:
-            anchor = {"train#losses#pseudo_label#anchor": setting["anchor"]} if "anchor" in setting else {}
-            choice = {"recipe": "grad_cl", "recipes#grad_cl": setting, **anchor}
+            choice = {"recipe": "grad_cl", "recipes#grad_cl": setting}
             run_stage("adaptation", output_dir=str(folder / "adapted"), checkpoint=checkpoint, **common, **choice)
             checkpoint = str(folder / "adapted" / "model.pt")
         run_stage("evaluation", output_dir=str(scores), checkpoint=checkpoint, **common)
