@@ -38,6 +38,8 @@ def main() -> None:
 
     held_out = split_source(list_photographs(args.data, labels="required"), 0.2, 0)[1][: args.images]
     recipe = json.loads((BUNDLE_ROOT / "configs" / "adapt.json").read_text())["recipes"]["grad_cl"]
+    # Harm is what a sweep wants to see.
+    recipe["harm_tolerance"] = None
     settings: dict[str, dict[str, Any] | None] = {"source": None}
     for rate in map(float, args.literal_rates.split(",")):
         # The literature's setting for the same losses: everything trained, no anchor, labels above 0.75 alone.
