@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from monai.data import MetaTensor
+from monai.networks import eval_mode
 
 from bundle.network import DiscCupUNet
 from bundle.passes import classifier_of
@@ -57,7 +58,6 @@ def estimate_shift(
     return shift
 
 
-@torch.no_grad()
 def cup_prior_shift(
     network: DiscCupUNet,
     loader: Iterable[Any],
@@ -68,34 +68,35 @@ def cup_prior_shift(
 ) -> float:
     """What ``estimate_shift`` finds over a whole target.
 
-    A camera that blurs or darkens makes the answers less certain, and the estimate takes some of that for a shift. It
-    is only believed when it is larger than what cameras alone bring about.
+    A camera that blurs or darkens makes the answers less certain, and the estimate takes some of that for a shift. What
+    cameras alone bring about is therefore taken off (soft thresholding), and a smaller shift counts as none.
 
     Args:
-        network: in evaluation mode.
+        network: asked in evaluation mode, and left as it was.
         loader: batches with ``image`` (B x 3 x W x H); empty batches are passed over.
         device: where the network is.
         source_share: see ``estimate_shift``.
         temperature: see ``estimate_shift``.
-        least: nats; a smaller shift counts as none.
+        least: nats, at least 0; the shift comes nearer to 0 by so much.
 
     Returns:
         What to add to the cup's logit: the shift times the temperature.
     """
     z, weight = [], []
-    for batch in loader:
-        if not batch:
-            continue
-        image = batch["image"]
-        image = image.as_tensor() if isinstance(image, MetaTensor) else image
-        logits = network(image.to(device))[..., ::2, ::2].float().cpu()
-        z.append((logits[:, 2] - logits[:, 1]).flatten())
-        weight.append((1 - logits.softmax(dim=1)[:, 0]).flatten())
+    with eval_mode(network):
+        for batch in loader:
+            if not batch:
+                continue
+            image = batch["image"]
+            image = image.as_tensor() if isinstance(image, MetaTensor) else image
+            logits = network(image.to(device))[..., ::2, ::2].float().cpu()
+            z.append((logits[:, 2] - logits[:, 1]).flatten())
+            weight.append((1 - logits.softmax(dim=1)[:, 0]).flatten())
     if not z:
         return 0.0
     shift = temperature * estimate_shift(torch.cat(z), torch.cat(weight), source_share, temperature)
     logger.info("the target's cups shift the log-odds by %+.3f", shift)
-    return shift if abs(shift) >= least else 0.0
+    return math.copysign(max(abs(shift) - least, 0.0), shift)
 
 
 @torch.no_grad()

@@ -58,7 +58,9 @@ CEILING = {
 ABLATIONS: dict[str, dict[str, Any]] = {
     "no cup prior": {"cup_prior": None},
     "teacher answers from one look": {"consensus": None},
+    "norm statistics of the source": {"statistics": 0.0},
     "norm statistics of the target": {"statistics": 1.0},
+    "larger learning rate, falling": {"learning_rate": 5e-4, "learning_rate_decay": 0.1},
     "norm layers only": {"trainable": "norm", "learning_rate": 1e-3},
     "soft labels instead of balanced hard ones": {"losses": {"class_balanced": None, "consistency": 1.0}},
     "stage 1 and contrast beside it": {
@@ -202,6 +204,10 @@ def asked_for(run: Run, setup: Setup) -> dict[str, Any]:
         # A new setting whose default is none, off or zero leaves the old recipes as they were.
         asked["settings"] = {key: value for key, value in settings.items() if value}
         asked["losses"] = {name: CONFIG["train"]["losses"][name] for name in settings["losses"]}
+        if settings["consensus"]:
+            asked["consensus"] = CONFIG["consensus"]
+        if settings["cup_prior"]:
+            asked["cup_prior"] = [CONFIG["source_cup_share"], CONFIG["least_cup_shift"]]
         asked["augmentation"] = CONFIG["train"]["augmentations"][settings["augmentation"]]
     return json.loads(json.dumps(asked))
 

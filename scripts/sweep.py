@@ -1,5 +1,7 @@
 """Choose grad_cl's learning rate, contrast weight and share of target statistics on made-up camera shifts.
 
+With ``--recipes``, the learning rates of other recipes instead, as multiples of their own.
+
 The shifts are made of held-out source photographs; phantoms of two cameras are one more, a strong one. The real target
 takes no part. Usage:
 
@@ -33,13 +35,40 @@ def main() -> None:
     parser.add_argument("--learning_rates", default="1e-4,3e-4,1e-3,2e-3")
     parser.add_argument("--literal_rates", default="1e-4,2e-3", help="learning rates of DPL's own setting")
     parser.add_argument("--weights", default="0,0.1,1", help="of the contrastive loss")
+    parser.add_argument("--recipes", default="", help="sweep the learning rates of these instead")
+    parser.add_argument("--factors", default="1,0.2,0.04", help="of the learning rates of --recipes")
     parser.add_argument("--images", type=int, default=48, help="at most so many photographs of each shift")
     args = parser.parse_args()
 
     held_out = split_source(list_photographs(args.data, labels="required"), 0.2, 0)[1][: args.images]
-    recipe = json.loads((BUNDLE_ROOT / "configs" / "adapt.json").read_text())["recipes"]["grad_cl"]
+    recipes = json.loads((BUNDLE_ROOT / "configs" / "adapt.json").read_text())["recipes"]
+    settings = peers_grid(args, recipes) if args.recipes else grad_cl_grid(args, recipes["grad_cl"])
+    table: dict[str, dict[str, float]] = {}
+    for shift in args.shifts.split(","):
+        folder = args.output / shift
+        if shift == PHANTOMS:
+            write_dataset(folder / "data", len(held_out), kind="crop", cameras=("tight_red", "harsh"), seed=900)
+        else:
+            write_shifted(held_out, folder / "data", shift)
+        for name, setting in settings.items():
+            table.setdefault(name, {})[shift] = mean_dice(folder, name, setting, args.checkpoint)
+        report(table, args.output / "sweep.md")
+
+
+def peers_grid(args: argparse.Namespace, recipes: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any] | None]:
+    """Each recipe of ``--recipes`` at multiples of its learning rate."""
+    settings: dict[str, dict[str, Any] | None] = {"source": None}
+    for name in args.recipes.split(","):
+        for factor in map(float, args.factors.split(",")):
+            rate = factor * recipes[name]["learning_rate"]
+            settings[f"{name}, lr {rate:g}"] = {**recipes[name], "learning_rate": rate, "harm_tolerance": None}
+    return settings
+
+
+def grad_cl_grid(args: argparse.Namespace, grad_cl: dict[str, Any]) -> dict[str, dict[str, Any] | None]:
+    """grad_cl, DPL's own setting for the same losses, and the statistics alone."""
     # Harm is what a sweep wants to see.
-    recipe["harm_tolerance"] = None
+    recipe = {**grad_cl, "harm_tolerance": None}
     settings: dict[str, dict[str, Any] | None] = {"source": None}
     for rate in map(float, args.literal_rates.split(",")):
         # The literature's setting for the same losses: everything trained, no anchor, labels above 0.75 alone.
@@ -53,17 +82,7 @@ def main() -> None:
                 losses = {"anchored_pseudo_label": 1.0, "separation": weight}
                 choice = {**recipe, "statistics": share, "learning_rate": rate, "losses": losses}
                 settings[f"grad_cl, share {share:g}, lr {rate:g}, lambda {weight:g}"] = choice
-
-    table: dict[str, dict[str, float]] = {}
-    for shift in args.shifts.split(","):
-        folder = args.output / shift
-        if shift == PHANTOMS:
-            write_dataset(folder / "data", len(held_out), kind="crop", cameras=("tight_red", "harsh"), seed=900)
-        else:
-            write_shifted(held_out, folder / "data", shift)
-        for name, setting in settings.items():
-            table.setdefault(name, {})[shift] = mean_dice(folder, name, setting, args.checkpoint)
-        report(table, args.output / "sweep.md")
+    return settings
 
 
 def mean_dice(folder: Path, name: str, setting: dict[str, Any] | None, checkpoint: str) -> float:

@@ -238,6 +238,14 @@ def test_adaptation_does_not_see_labels(recipe, target, checkpoint, tmp_path):
     assert same_weights(variants["present"], variants["noise"])
 
 
+def test_a_cup_prior_that_is_not_believed_changes_nothing(target, checkpoint, tmp_path):
+    """Looking at the target for it must not move norm statistics or anything random."""
+    common = {"checkpoint": checkpoint, "recipe": "plus"}
+    run("adapt", target, tmp_path / "asked", **common, least_cup_shift=99.0)
+    run("adapt", target, tmp_path / "none", **common, **{"recipes#plus#cup_prior": None})
+    assert same_weights(weights(tmp_path / "asked"), weights(tmp_path / "none"))
+
+
 @pytest.mark.parametrize("recipe", ["grad_cl", "plus"])
 def test_adaptation_resumes_exactly(recipe, target, checkpoint, tmp_path, monkeypatch):
     run("adapt", target, tmp_path / "whole", checkpoint=checkpoint, recipe=recipe)
