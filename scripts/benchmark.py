@@ -391,10 +391,26 @@ def measure_speed(recipes: Sequence[str], setup: Setup) -> None:
         write_json(path, speed | {"inference_s": inference_s, "inference_gib": inference_gib})
         print(f"speed of {recipe}: {seconds:.0f} s for {count} photographs, {memory:.2f} GiB", flush=True)
         shutil.rmtree(setup.output / "speed" / "job")
+    if PLUS in recipes:
+        profile_plus(common, setup)
     path = setup.output / "speed" / "refinement" / "ratio.json"
     if not path.is_file():
         write_json(path, {**refinement_ratio(common, setup.output / "speed" / "job"), **setup.provenance})
         shutil.rmtree(setup.output / "speed" / "job")
+
+
+def profile_plus(common: Mapping[str, Any], setup: Setup) -> None:
+    """Measure where the time of ``plus`` goes, in this process with two threads, where no result is there yet."""
+    from benchmark_profile import profile_adaptation
+
+    path, asked = setup.output / "speed" / "profile" / "plus.json", asked_for(Run(REAL, PLUS, 0), setup)
+    if path.is_file() and json.loads(path.read_text())["asked"] == asked:
+        return
+    torch.set_num_threads(2)
+    job = setup.output / "speed" / "job"
+    seconds = profile_adaptation(**common, recipe=PLUS, output_dir=str(job))
+    write_json(path, {"seconds": seconds, "asked": asked, **setup.provenance})
+    shutil.rmtree(job)
 
 
 def timed(name: str, config: str, overrides: Mapping[str, Any], output: Path) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from bundle.scores import CLASSES
 REAL, SOURCE, SUPERVISED, PLUS = "drishti_gs", "source", "supervised", "plus"
 PEERS = ("bn", "tent", "dpl", "cbmt", "pfa", "dac", "grad_cl")
 BEGIN, END = "<!-- benchmark -->", "<!-- end of benchmark -->"
+RATIO, PROFILE = "refinement/ratio", "profile/plus"
 NONE = "–"
 HARM = 0.003
 """A recipe whose mean Dice is lower than the source's by more than this is marked."""
@@ -128,10 +129,10 @@ def load(runs: Iterable[tuple[Any, Path]]) -> Results:
 
 
 def load_speed(output: Path) -> dict[str, dict[str, Any]]:
-    """Speed of each recipe that was measured, and under the empty name refinement against inference."""
+    """Speed of each recipe that was measured; refinement against inference, and the profile of `plus`."""
     speed = {path.stem: _json(path) for path in sorted((output / "speed").glob("*.json"))}
-    ratio = output / "speed" / "refinement" / "ratio.json"
-    return speed | ({"": _json(ratio)} if ratio.is_file() else {})
+    more = {RATIO: output / "speed" / "refinement" / "ratio.json", PROFILE: output / "speed" / "profile" / "plus.json"}
+    return speed | {name: _json(path) for name, path in more.items() if path.is_file()}
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -372,7 +373,7 @@ def _first_seed(results: Results, target: str) -> float:
 
 
 def _speed(speed: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    recipes = {name: values for name, values in speed.items() if name}
+    recipes = {name: values for name, values in speed.items() if name not in (RATIO, PROFILE)}
     if not speed:
         return []
     lines = ["## Speed", ""]
@@ -392,8 +393,18 @@ def _speed(speed: Mapping[str, Mapping[str, Any]]) -> list[str]:
             *table(["recipe", "seconds", "seconds a photograph", "peak memory GiB"], rows),
             "",
         ]
-    if "" in speed:
-        ratio = speed[""]
+    if PROFILE in speed:
+        seconds = speed[PROFILE]["seconds"]
+        whole = sum(seconds.values())
+        rows = [[name, f"{value:.1f}", f"{100 * value / whole:.0f} %"] for name, value in seconds.items()]
+        lines += [
+            "Where the time of `plus` goes, in one run of its own:",
+            "",
+            *table(["part", "seconds", "share"], [*rows, ["all", f"{whole:.1f}", "100 %"]]),
+            "",
+        ]
+    if RATIO in speed:
+        ratio = speed[RATIO]
         lines += [
             f"The refinement stage (10 stochastic passes included) takes {ratio['refinement_s']:.1f} s, inference",
             f"{ratio['inference_s']:.1f} s: {ratio['ratio']:.2f} times as long (medians over turns of both).",

@@ -26,6 +26,7 @@ sys.path.append(str(ROOT / "scripts"))
 import benchmark  # noqa: E402
 import benchmark_page  # noqa: E402
 from benchmark import Run, Setup  # noqa: E402
+from benchmark_profile import profile_adaptation  # noqa: E402
 
 NAMES = [f"n{i}" for i in range(8)]
 # Disc Dice by target, recipe and seed; the cup's is 0.1 lower, photographs differ by up to 0.007.
@@ -420,12 +421,30 @@ def test_the_page_says_what_is_missing_and_what_is_no_result(results, output):
 def test_speed_is_a_photograph_s_share_of_the_command(results):
     one = {"photographs": 50, "seconds": 100.0, "peak_gib": 1.5, "inference_s": 10.0, "inference_gib": 1.0}
     speed = {"bn": one, "plus": one | {"seconds": 300.0}}
-    speed[""] = {"refinement_s": 8.0, "inference_s": 10.0, "ratio": 0.8}
+    speed[benchmark_page.RATIO] = {"refinement_s": 8.0, "inference_s": 10.0, "ratio": 0.8}
+    speed[benchmark_page.PROFILE] = {"seconds": {"teacher": 30.0, "student": 90.0}}
     text = render(results, speed=speed)
     rows = tables(text)["Speed"]
     assert list(row_of(rows, "plus").values()) == ["`plus`", "300", "6.00", "1.50"]
     assert list(rows[-1].values()) == ["then segmenting", "10", "0.20", "1.00"]
     assert "0.80 times as long" in text
+    assert "| student | 90.0 | 75 % |" in text
+    assert "| all | 120.0 | 100 % |" in text
+
+
+def test_the_profile_takes_a_whole_adaptation_apart(tmp_path):
+    write_dataset(tmp_path / "in", 2, kind="crop", seed=5, size=64)
+    recipes = {"recipes#plus#max_epochs": 1, "recipe": "plus", "image_size": 64, "view": "crop", "passes": 2}
+    start = time.perf_counter()
+    seconds = profile_adaptation(
+        dataset_dir=str(tmp_path / "in" / "image"), output_dir=str(tmp_path / "out"), **recipes
+    )
+    whole = time.perf_counter() - start
+    assert min(seconds.values()) > 0, seconds
+    assert sum(seconds.values()) == pytest.approx(whole, rel=0.05)
+    # A teacher of four views costs more than one pass of the student.
+    assert seconds["teacher"] > seconds["student, forward"]
+    assert (tmp_path / "out" / "model.pt").is_file()
 
 
 def test_the_page_names_every_commit(results):
