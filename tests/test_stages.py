@@ -45,7 +45,9 @@ def workflow(config, **overrides):
 
 def run(config, dataset_dir, output_dir, **overrides):
     """Run a stage and return its exit status."""
-    settings = TINY | ({"pretrained": False, "batch_size": 4} if config == "train" else {"view": "crop"}) | overrides
+    settings = TINY | ({"pretrained": False, "batch_size": 4} if config == "train" else {"view": "crop"})
+    settings |= {"recipes#plus#least_steps": 0} if config == "adapt" else {}
+    settings |= overrides
     stage = workflow(config, dataset_dir=str(dataset_dir), output_dir=str(output_dir), **settings)
     stage.initialize()
     try:
@@ -210,6 +212,16 @@ def test_adaptation_writes_what_the_contract_names(recipe, target, checkpoint, t
     if recipe != "bn":
         assert list((tmp_path / "events").glob("events*"))
         assert not (tmp_path / "resume.pt").exists()
+
+
+@pytest.mark.parametrize(("least_steps", "epochs"), [(0, 2), (4, 2), (5, 3), (9, 5)])
+def test_few_photographs_are_seen_more_often(least_steps, epochs, target, checkpoint, tmp_path):
+    steps = {"recipes#plus#max_epochs": 2, "recipes#plus#least_steps": least_steps, "batch_size": 3, "view": "crop"}
+    folders = {"dataset_dir": str(target), "output_dir": str(tmp_path), "checkpoint": checkpoint}
+    stage = workflow("adapt", **TINY | steps | folders)
+    stage.initialize()
+    trainer = stage.parser.get_parsed_content("train#trainer")
+    assert (trainer.state.epoch_length, trainer.state.max_epochs) == (2, epochs)
 
 
 def test_bn_changes_statistics_only(target, checkpoint, tmp_path):
