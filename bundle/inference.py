@@ -19,7 +19,7 @@ from bundle.datasets import PhotographDataset
 from bundle.folders import atomic_write, safe_output_path
 from bundle.handlers import finished_items
 from bundle.measurements import Measurements, clean, measure
-from bundle.overlays import close_up, draw_overlay
+from bundle.overlays import draw_overlay, outlined_close_up
 from bundle.report import Report, Row
 
 __all__ = ["CleanLabeld", "ReportWriter"]
@@ -119,8 +119,8 @@ class ReportWriter:
             uncertainty=uncertainty if found else math.nan,
             reason="; ".join(reasons) if found else "no optic disc found",
         )
-        picture = close_up(photograph, label) if found else Image.fromarray(photograph)
-        self.report.add(row, thumbnail=picture, mask_name=mask, overlay_name=overlay)
+        picture, outlines = outlined_close_up(photograph, label) or (Image.fromarray(photograph), None)
+        self.report.add(row, thumbnail=picture, mask_name=mask, overlay_name=overlay, outlines=outlines)
 
     def _reasons(
         self, view: torch.Tensor, label: np.ndarray, measurements: Measurements, uncertainty: float

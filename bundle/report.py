@@ -26,6 +26,7 @@ from PIL import Image
 
 from bundle.folders import atomic_write
 from bundle.measurements import Measurements
+from bundle.overlays import Outlines
 
 __all__ = ["COLUMNS", "STATUSES", "Report", "Row"]
 
@@ -50,8 +51,10 @@ _DECIMALS = {column: 4 for column in ("vcdr", "hcdr", "area_cdr", "uncertainty")
 _STATUS_NAMES = {"ok": "OK", "review": "Review", "no_disc": "No disc", "unreadable": "Unreadable"}
 _STATUS_SIGNS = {"ok": "\u2713", "review": "!", "no_disc": "\u2205", "unreadable": "\u2715"}
 _NEED_OF_REVIEW = ("unreadable", "no_disc", "review", "ok")
-_THUMBNAIL_SIDE = 384
-_THUMBNAIL_QUALITY = 82
+_THUMBNAIL_SIDE = 512
+_THUMBNAIL_QUALITIES = (85, 75, 65, 50)
+_THUMBNAIL_BYTES = 26_000
+"""The largest close-up. In base64 and with its contours it stays below 40 kB, so that hundreds fit on one page."""
 _BINS = 20
 _DASH = "\u2013"
 
@@ -107,6 +110,7 @@ class _Entry(NamedTuple):
     row: Row
     mask: str | None
     overlay: str | None
+    outlines: Outlines | None
 
 
 class Report:
@@ -144,6 +148,7 @@ class Report:
         thumbnail: Image.Image | None = None,
         mask_name: str | None = None,
         overlay_name: str | None = None,
+        outlines: Outlines | None = None,
     ) -> None:
         """Take a photograph's row; a second row for the same photograph replaces the first.
 
@@ -152,16 +157,15 @@ class Report:
             thumbnail: picture for the card, of any size; larger ones are reduced.
             mask_name: path of the mask relative to the report's folder, in posix form, e.g. ``masks/a.png``.
             overlay_name: path of the overlay, likewise.
+            outlines: contours that the page lays over the thumbnail and can hide.
         """
-        self._entries[row.image] = _Entry(row, mask_name, overlay_name)
+        self._entries[row.image] = _Entry(row, mask_name, overlay_name, outlines)
         path = self._thumbnail_path(row)
         if thumbnail is None:
             path.unlink(missing_ok=True)
             return
         self._thumbnails.mkdir(exist_ok=True)
-        picture = thumbnail.convert("RGB")
-        picture.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
-        picture.save(path, "JPEG", quality=_THUMBNAIL_QUALITY, optimize=True)
+        path.write_bytes(_small_jpeg(thumbnail.convert("RGB")))
 
     def write(self) -> None:
         """Write both files, each whole or not at all, and drop the close-ups: call it once, at the end."""
@@ -224,7 +228,7 @@ class Report:
         row = entry.row
         folder, slash, name = row.image.rpartition("/")
         path = self._thumbnail_path(row)
-        picture = _picture(row, path.read_bytes()) if path.is_file() else _no_picture(row)
+        picture = _picture(row, path.read_bytes(), entry.outlines) if path.is_file() else _no_picture(row)
         links = {"Overlay": entry.overlay, "Mask": entry.mask}
         return {
             "status": row.status,
@@ -232,6 +236,7 @@ class Report:
             "sign": _STATUS_SIGNS[row.status],
             "folder": f"<span>{_text(folder + slash)}</span>" if folder else "",
             "name": _text(name),
+            "label": _text(row.image),
             "find": _text(f"{row.image} {row.reason}".lower()),
             "picture": picture,
             "empty": "" if path.is_file() else " empty",
@@ -242,6 +247,7 @@ class Report:
             "disc_height": _number(row.disc_height_px, 1, "\u00a0px"),
             "cup_height": _number(row.cup_height_px, 1, "\u00a0px"),
             "uncertainty": _number(row.uncertainty, 3),
+            "rims": "",
             "links": "".join(_link(text, target) for text, target in links.items() if target),
         }
 
@@ -274,20 +280,46 @@ def _number(value: float, decimals: int, unit: str = "") -> str:
     return f"{value:.{decimals}f}{unit}" if math.isfinite(value) else _DASH
 
 
-def _picture(row: Row, jpeg: bytes) -> str:
+def _small_jpeg(picture: Image.Image) -> bytes:
+    """The picture as a JPEG of at most ``_THUMBNAIL_BYTES``: the best quality that fits, then fewer pixels."""
+    side = _THUMBNAIL_SIDE
+    while True:
+        reduced = picture.copy()
+        reduced.thumbnail((side, side))
+        for quality in _THUMBNAIL_QUALITIES:
+            file = io.BytesIO()
+            reduced.save(file, "JPEG", quality=quality, optimize=True)
+            if file.tell() <= _THUMBNAIL_BYTES:
+                return file.getvalue()
+        side = side * 3 // 4
+
+
+def _picture(row: Row, jpeg: bytes, outlines: Outlines | None) -> str:
     with Image.open(io.BytesIO(jpeg)) as picture:
         width, height = picture.size
-    drawn = "Contours of" if math.isfinite(row.vcdr) else "Photograph"
+    shown = "Optic disc of" if math.isfinite(row.vcdr) else "Photograph"
     data = base64.b64encode(jpeg).decode("ascii")
     return (
         f'<img loading="lazy" decoding="async" width="{width}" height="{height}" '
-        f'alt="{drawn} {_text(row.image)}" src="data:image/jpeg;base64,{data}">'
+        f'alt="{shown} {_text(row.image)}" src="data:image/jpeg;base64,{data}">{_contours(outlines)}'
     )
+
+
+def _contours(outlines: Outlines | None) -> str:
+    """Both contours as an SVG to lay over the picture, each with the dark edge that keeps it visible on any ground."""
+    if outlines is None:
+        return ""
+    paths = "".join(
+        f'<path class="{name} halo" d="{path}"/><path class="{name}" d="{path}"/>'
+        for name, path in (("disc", outlines.disc), ("cup", outlines.cup))
+        if path
+    )
+    return f'<svg class="contours" viewBox="0 0 {outlines.width} {outlines.height}" aria-hidden="true">{paths}</svg>'
 
 
 def _no_picture(row: Row) -> str:
     text = "Could not be read" if row.status == "unreadable" else "No picture"
-    return f'<div><span aria-hidden="true">{_STATUS_SIGNS[row.status]}</span>{text}</div>'
+    return f'<span><span aria-hidden="true">{_STATUS_SIGNS[row.status]}</span>{text}</span>'
 
 
 def _link(text: str, name: str) -> str:

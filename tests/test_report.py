@@ -9,10 +9,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from bundle.measurements import Measurements
+from bundle.overlays import outlined_close_up
 from bundle.report import COLUMNS, STATUSES, Report, Row
 
 NASTY = "b <script>alert('x')</script> \"q\" & ä\n.png"
@@ -139,7 +141,7 @@ def test_page_is_self_contained(report: Report) -> None:
     assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
     assert all(attributes["loading"] == "lazy" for attributes in page.all("img"))
     assert [attributes["href"] for attributes in page.all("link")] == ["data:,"]
-    assert max(len(source) for source in sources) < 60_000
+    assert max(len(source) for source in sources) < 40_000
 
 
 def test_page_escapes_names_and_reasons(report: Report) -> None:
@@ -199,7 +201,7 @@ def test_nothing_temporary_stays(report: Report) -> None:
     waiting = list((report.output_dir / ".thumbnails").iterdir())
     assert len(waiting) == 4
     with Image.open(waiting[0]) as picture:
-        assert picture.size == (384, 288)
+        assert picture.size == (512, 384)
     report.write()
     assert sorted(path.name for path in report.output_dir.iterdir()) == ["report.csv", "report.html"]
 
@@ -242,3 +244,20 @@ def test_an_empty_report_can_be_written(tmp_path: Path) -> None:
     assert read_table(report) == []
     assert "0 photographs" in read_page(report)
     assert report.exit_status == 0
+
+
+def test_a_photograph_takes_less_than_40_kb(tmp_path: Path) -> None:
+    """Noise, which compresses worst, with the contours of a real size."""
+    report = Report(tmp_path)
+    report.write()
+    empty = (tmp_path / "report.html").stat().st_size
+    pixels = np.random.default_rng(0).integers(0, 256, (800, 900, 3), np.uint8)
+    y, x = np.mgrid[:800, :900]
+    radius = np.hypot(x - 450, y - 400)
+    label = (radius < 250).astype(np.uint8) + (radius < 130)
+    found = outlined_close_up(pixels, label)
+    assert found is not None
+    report = Report(tmp_path)
+    report.add(Row("noise.png", "ok", 0.52), found[0], "masks/noise.png", "overlays/noise.png", found[1])
+    report.write()
+    assert 10_000 < (tmp_path / "report.html").stat().st_size - empty < 40_000
