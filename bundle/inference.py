@@ -18,9 +18,11 @@ from PIL import Image
 from bundle.datasets import PhotographDataset
 from bundle.folders import atomic_write, safe_output_path
 from bundle.handlers import finished_items
+from bundle.laterality import Laterality, guess_laterality
 from bundle.measurements import Measurements, clean, measure
 from bundle.overlays import draw_overlay, outlined_close_up
 from bundle.report import Report, Row
+from bundle.rims import measure_rims
 
 __all__ = ["CleanLabeld", "ReportWriter"]
 
@@ -61,12 +63,14 @@ class ReportWriter:
     ``engine.state.output`` holds ``pred`` (W x H, uint8) and ``agreement`` (disc, cup).
 
     Args:
-        output_dir: receives ``masks/``, ``overlays/``, ``report.csv`` and ``report.html``.
+        output_dir: receives ``masks/``, ``overlays/``, ``report.csv``, ``measurements.csv`` and ``report.html``.
         dataset_dir: paths in the report are relative to it.
         dataset: knows which photographs were unreadable, and lists all of them.
         model: the model's identity, for the report.
         max_uncertainty: a photograph above it is to be reviewed, in [0, 1].
         min_confidence: a photograph whose disc was found with less confidence is to be reviewed, in [0, 1].
+        guess_eye: whether to guess which eye it is where the file does not say.
+        rim_sector: angle over which a rim's width is averaged, in degrees, above 0 and up to 90.
     """
 
     def __init__(
@@ -77,6 +81,8 @@ class ReportWriter:
         model: str,
         max_uncertainty: float = 0.1,
         min_confidence: float = 0.7,
+        guess_eye: bool = True,
+        rim_sector: float = 30.0,
     ) -> None:
         self.output_dir = Path(output_dir)
         self.root = Path(dataset_dir).expanduser().absolute()
@@ -84,6 +90,8 @@ class ReportWriter:
         self.model = model
         self.max_uncertainty = max_uncertainty
         self.min_confidence = min_confidence
+        self.guess_eye = guess_eye
+        self.rim_sector = rim_sector
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self.start)
@@ -120,7 +128,14 @@ class ReportWriter:
             reason="; ".join(reasons) if found else "no optic disc found",
         )
         picture, outlines = outlined_close_up(photograph, label) or (Image.fromarray(photograph), None)
-        self.report.add(row, thumbnail=picture, mask_name=mask, overlay_name=overlay, outlines=outlines)
+        rims = measure_rims(label, self._laterality(item["image"], photograph, label), self.rim_sector)
+        self.report.add(row, thumbnail=picture, mask_name=mask, overlay_name=overlay, outlines=outlines, rims=rims)
+
+    def _laterality(self, view: torch.Tensor, photograph: np.ndarray, label: np.ndarray) -> Laterality:
+        stated = view.meta.get("laterality", "") if isinstance(view, MetaTensor) else ""
+        if stated:
+            return Laterality("right" if stated == "right" else "left", "file")
+        return guess_laterality(photograph, label) if self.guess_eye else Laterality()
 
     def _reasons(
         self, view: torch.Tensor, label: np.ndarray, measurements: Measurements, uncertainty: float

@@ -1,4 +1,8 @@
-"""The report on a folder of photographs: ``report.csv`` for programs and ``report.html``, one page, for readers."""
+"""The report on a folder of photographs: tables for programs and ``report.html``, one page, for readers.
+
+The columns of ``report.csv`` never change, for scripts rely on them; what is measured beyond them goes to
+``measurements.csv``.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ import re
 import shutil
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -27,8 +31,9 @@ from PIL import Image
 from bundle.folders import atomic_write
 from bundle.measurements import Measurements
 from bundle.overlays import Outlines
+from bundle.rims import Rims
 
-__all__ = ["COLUMNS", "STATUSES", "Report", "Row"]
+__all__ = ["COLUMNS", "RIM_COLUMNS", "STATUSES", "Report", "Row"]
 
 STATUSES = ("ok", "review", "no_disc", "unreadable")
 COLUMNS = (
@@ -43,6 +48,17 @@ COLUMNS = (
     "cup_height_px",
     "uncertainty",
     "reason",
+)
+RIM_COLUMNS = (
+    "image",
+    "laterality",
+    "laterality_source",
+    "rim_inferior_px",
+    "rim_superior_px",
+    "rim_nasal_px",
+    "rim_temporal_px",
+    "rim_left_px",
+    "rim_right_px",
 )
 
 _DECIMALS = {column: 4 for column in ("vcdr", "hcdr", "area_cdr", "uncertainty")} | {
@@ -111,10 +127,11 @@ class _Entry(NamedTuple):
     mask: str | None
     overlay: str | None
     outlines: Outlines | None
+    rims: Rims
 
 
 class Report:
-    """Collects one row per photograph and writes ``report.csv`` and ``report.html``.
+    """Collects one row per photograph and writes ``report.csv``, ``measurements.csv`` and ``report.html``.
 
     Close-ups wait on disk in a hidden folder until the page is written, so that memory does not grow with them.
 
@@ -149,6 +166,7 @@ class Report:
         mask_name: str | None = None,
         overlay_name: str | None = None,
         outlines: Outlines | None = None,
+        rims: Rims | None = None,
     ) -> None:
         """Take a photograph's row; a second row for the same photograph replaces the first.
 
@@ -158,8 +176,9 @@ class Report:
             mask_name: path of the mask relative to the report's folder, in posix form, e.g. ``masks/a.png``.
             overlay_name: path of the overlay, likewise.
             outlines: contours that the page lays over the thumbnail and can hide.
+            rims: widths of the rim and which eye it is.
         """
-        self._entries[row.image] = _Entry(row, mask_name, overlay_name, outlines)
+        self._entries[row.image] = _Entry(row, mask_name, overlay_name, outlines, rims or Rims())
         path = self._thumbnail_path(row)
         if thumbnail is None:
             path.unlink(missing_ok=True)
@@ -168,9 +187,12 @@ class Report:
         path.write_bytes(_small_jpeg(thumbnail.convert("RGB")))
 
     def write(self) -> None:
-        """Write both files, each whole or not at all, and drop the close-ups: call it once, at the end."""
+        """Write all files, each whole or not at all, and drop the close-ups: call it once, at the end."""
+        entries = [entry for _, entry in sorted(self._entries.items())]
         with atomic_write(self.output_dir / "report.csv") as path:
-            self._write_csv(Path(path))
+            _write_csv(path, COLUMNS, ([_cell(entry.row, column) for column in COLUMNS] for entry in entries))
+        with atomic_write(self.output_dir / "measurements.csv") as path:
+            _write_csv(path, RIM_COLUMNS, map(_rim_cells, entries))
         with atomic_write(self.output_dir / "report.html") as path:
             self._write_html(Path(path))
         shutil.rmtree(self._thumbnails, ignore_errors=True)
@@ -195,14 +217,6 @@ class Report:
     def _thumbnail_path(self, row: Row) -> Path:
         # Names of photographs may be too long or too odd for one file name.
         return self._thumbnails / f"{hashlib.sha256(os.fsencode(row.image)).hexdigest()}.jpg"
-
-    def _write_csv(self, path: Path) -> None:
-        # Undecodable bytes of a file name reach Python as lone surrogates, which UTF-8 cannot hold.
-        with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            for _, entry in sorted(self._entries.items()):
-                writer.writerow([_cell(entry.row, column) for column in COLUMNS])
 
     def _write_html(self, path: Path) -> None:
         head, card, tail = re.split(
@@ -247,9 +261,25 @@ class Report:
             "disc_height": _number(row.disc_height_px, 1, "\u00a0px"),
             "cup_height": _number(row.cup_height_px, 1, "\u00a0px"),
             "uncertainty": _number(row.uncertainty, 3),
-            "rims": "",
+            "rims": _rim_list(entry.rims),
             "links": "".join(_link(text, target) for text, target in links.items() if target),
         }
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    # Undecodable bytes of a file name reach Python as lone surrogates, which UTF-8 cannot hold.
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def _rim_cells(entry: _Entry) -> list[str]:
+    """The cells of ``RIM_COLUMNS``."""
+    rims = entry.rims
+    widths = (rims.inferior, rims.superior, rims.nasal, rims.temporal, rims.left, rims.right)
+    cells = [f"{width:.2f}" if math.isfinite(width) else "" for width in widths]
+    return [_cell(entry.row, "image"), *rims.laterality, *cells]
 
 
 def _cell(row: Row, column: str) -> str:
@@ -320,6 +350,20 @@ def _contours(outlines: Outlines | None) -> str:
 def _no_picture(row: Row) -> str:
     text = "Could not be read" if row.status == "unreadable" else "No picture"
     return f'<span><span aria-hidden="true">{_STATUS_SIGNS[row.status]}</span>{text}</span>'
+
+
+def _rim_list(rims: Rims) -> str:
+    """The rim's widths and the eye as a list's entries; the picture's sides where the eye is unknown."""
+    eye, source = rims.laterality
+    sides = (
+        {"left of picture": rims.left, "right of picture": rims.right}
+        if eye == "unknown"
+        else {"nasal": rims.nasal, "temporal": rims.temporal}
+    )
+    widths = {"inferior": rims.inferior, "superior": rims.superior} | sides
+    entries = {"Eye": f"{eye} ({source})" if source == "guessed" else eye}
+    entries |= {f"Rim {name}": _number(width, 1, "\u00a0px") for name, width in widths.items()}
+    return "".join(f"<dt>{name}</dt><dd>{value}</dd>\n" for name, value in entries.items())
 
 
 def _link(text: str, name: str) -> str:

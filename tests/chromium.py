@@ -93,12 +93,13 @@ class Browser:
             self._settle()
 
     def _middle(self, selector: str) -> tuple[float, float]:
-        found = self.run(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
-            " e.scrollIntoView({block: 'nearest'});"
-            " const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
-        )
-        return found[0], found[1]
+        element = f"document.querySelector({json.dumps(selector)})"
+        # What scrolls into sight is laid out only then, and may move.
+        for _ in range(2):
+            self.run(f"{element}.scrollIntoView({{block: 'center'}})")
+            self._settle()
+        box = self.run(f"{element}.getBoundingClientRect().toJSON()")
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
     def click(self, selector: str) -> None:
         x, y = self._middle(selector)

@@ -347,6 +347,30 @@ def test_dicom_leaves_no_patient_data(tmp_path: Path) -> None:
     assert not any(word in meta for word in ("Doe", "Jane", "4711", "1970"))
 
 
+@pytest.mark.parametrize(
+    ("elements", "eye"),
+    [
+        ({"ImageLaterality": "R"}, "right"),
+        ({"Laterality": "L"}, "left"),
+        ({"ImageLaterality": "L", "Laterality": "L"}, "left"),
+        ({"ImageLaterality": "L", "Laterality": "R"}, ""),
+        ({"ImageLaterality": "B"}, ""),
+        ({"ImageLaterality": ""}, ""),
+        ({}, ""),
+    ],
+)
+def test_dicom_says_which_eye_it_is(tmp_path: Path, elements: dict[str, str], eye: str) -> None:
+    assert load(write_dicom(tmp_path / "a.dcm", **elements)).meta["laterality"] == eye
+
+
+def test_dicom_says_which_eye_a_frame_is(tmp_path: Path) -> None:
+    anatomy, group = pydicom.Dataset(), pydicom.Dataset()
+    anatomy.FrameLaterality = "R"
+    group.FrameAnatomySequence = [anatomy]
+    path = write_dicom(tmp_path / "a.dcm", SharedFunctionalGroupsSequence=[group])
+    assert load(path).meta["laterality"] == "right"
+
+
 def test_dicom_monochrome_of_12_bits(tmp_path: Path) -> None:
     values = np.rint(grey_pattern() * (4095 / 255)).astype(np.uint16)
     write_dicom(tmp_path / "a.dcm", values, "MONOCHROME2", stored=12)

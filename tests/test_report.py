@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bundle.laterality import Laterality
 from bundle.measurements import Measurements
 from bundle.overlays import outlined_close_up
-from bundle.report import COLUMNS, STATUSES, Report, Row
+from bundle.report import COLUMNS, RIM_COLUMNS, STATUSES, Report, Row
+from bundle.rims import Rims
 
 NASTY = "b <script>alert('x')</script> \"q\" & ä\n.png"
 
@@ -116,6 +118,37 @@ def test_table(report: Report) -> None:
     assert list(rows[4].values()) == ["d.png", "unreadable", *[""] * 8, "cut short"]
 
 
+def test_rims_have_a_table_of_their_own(report: Report) -> None:
+    known, unknown = Laterality("left", "guessed"), Laterality()
+    report.add(Row("c.png", "ok", 0.5), rims=Rims(40.126, 35.5, 20.0, 30.0, known))
+    report.add(Row("=d.png", "ok", 0.5), rims=Rims(40.0, 35.0, 20.0, math.nan, unknown))
+    report.write()
+    with (report.output_dir / "measurements.csv").open(encoding="utf-8", newline="") as file:
+        lines = {row["image"]: row for row in csv.DictReader(file)}
+    assert tuple(lines["c.png"]) == RIM_COLUMNS
+    assert list(lines["c.png"].values())[1:] == [
+        "left",
+        "guessed",
+        "40.13",
+        "35.50",
+        "20.00",
+        "30.00",
+        "20.00",
+        "30.00",
+    ]
+    assert list(lines["'=d.png"].values())[1:] == ["unknown", "", "40.00", "35.00", "", "", "20.00", ""]
+    assert list(lines["d.png"].values())[1:] == ["unknown", *[""] * 7]
+    assert set(lines) == {row["image"] for row in read_table(report)}
+    cards = Page(read_page(report)).cards
+    (card,) = [card for card in cards if "c.png" in card]
+    assert "left (guessed)" in card
+    assert "Rim nasal20.0" in card
+    (card,) = [card for card in cards if "=d.png" in card]
+    assert "Eyeunknown" in card
+    assert "Rim left of picture20.0" in card
+    assert "nasal" not in card
+
+
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_table_disarms_formulas(tmp_path: Path, start: str) -> None:
     report = Report(tmp_path)
@@ -169,7 +202,7 @@ def test_page_has_every_row_once_by_need_of_review(report: Report) -> None:
     assert "102.5" in page.cards[4]
     assert "Could not be read" in page.cards[0]
     assert "cut short" in page.cards[0]
-    assert page.cards[0].count("\u2013") == 6
+    assert page.cards[0].count("\u2013") == 10
     assert "nan" not in "".join(page.cards)
 
 
@@ -203,7 +236,11 @@ def test_nothing_temporary_stays(report: Report) -> None:
     with Image.open(waiting[0]) as picture:
         assert picture.size == (512, 384)
     report.write()
-    assert sorted(path.name for path in report.output_dir.iterdir()) == ["report.csv", "report.html"]
+    assert sorted(path.name for path in report.output_dir.iterdir()) == [
+        "measurements.csv",
+        "report.csv",
+        "report.html",
+    ]
 
 
 def test_a_failure_leaves_the_old_page_whole(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +255,7 @@ def test_a_failure_leaves_the_old_page_whole(report: Report, monkeypatch: pytest
         report.write()
     assert page.read_text("utf-8") == "old"
     left = [path.name for path in report.output_dir.iterdir() if path.name != ".thumbnails"]
-    assert sorted(left) == ["report.csv", "report.html"]
+    assert sorted(left) == ["measurements.csv", "report.csv", "report.html"]
 
 
 def test_close_ups_of_an_interrupted_run_are_dropped(report: Report) -> None:

@@ -11,10 +11,12 @@ import pytest
 from chromium import PROGRAM, Browser, browser
 from PIL import Image
 
+from bundle.laterality import Laterality
 from bundle.measurements import measure
 from bundle.overlays import CUP_COLOUR, outlined_close_up
 from bundle.phantoms import make_crop
 from bundle.report import Report, Row
+from bundle.rims import measure_rims
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium (Debian: apt install chromium)")
 
@@ -33,7 +35,8 @@ def write(folder: Path, count: int = 0) -> Path:
         found = outlined_close_up(phantom.image, phantom.label)
         assert found is not None
         row = Row.of(name, status, measure(phantom.label), uncertainty, "contour uncertain" if status != "ok" else "")
-        report.add(row, found[0], f"masks/{index}.png", f"overlays/{index}.png", found[1])
+        rims = measure_rims(phantom.label, Laterality("left", "guessed"))
+        report.add(row, found[0], f"masks/{index}.png", f"overlays/{index}.png", found[1], rims)
     report.add(Row("nothing.png", "no_disc", reason="no optic disc found"), Image.fromarray(phantoms[0].image))
     report.add(Row("broken.png", "unreadable", reason="the file is empty"))
     report.write()
@@ -114,6 +117,14 @@ def test_the_viewer_steps_through_the_photographs_by_need_of_review(page: Browse
     assert "review.png" in page.run("document.activeElement.getAttribute('aria-label')")
     page.press("ArrowRight")
     assert "onerror" in page.run("document.activeElement.getAttribute('aria-label')")
+
+
+def test_the_viewer_shows_what_was_measured(page: Browser) -> None:
+    page.click(".card.ok .picture")
+    shown = page.run("document.getElementById('details').innerText")
+    for name in ("vertical CDR", "Horizontal CDR", "Area CDR", "Disc height", "Rim inferior", "Rim nasal", "Eye"):
+        assert name in shown
+    assert "left (guessed)" in shown
 
 
 def test_contours_can_be_hidden_everywhere(page: Browser, tmp_path: Path) -> None:
