@@ -19,6 +19,7 @@ from bundle.datasets import PhotographDataset
 from bundle.folders import atomic_write, safe_output_path
 from bundle.handlers import finished_items
 from bundle.laterality import Laterality, guess_laterality
+from bundle.mask_files import MASK_SUFFIXES, check_mask_format, write_mask
 from bundle.measurements import Measurements, clean, measure
 from bundle.overlays import draw_overlay, outlined_close_up
 from bundle.report import Report, Row
@@ -71,6 +72,10 @@ class ReportWriter:
         min_confidence: a photograph whose disc was found with less confidence is to be reviewed, in [0, 1].
         guess_eye: whether to guess which eye it is where the file does not say.
         rim_sector: angle over which a rim's width is averaged, in degrees, above 0 and up to 90.
+        mask_format: a key of ``bundle.mask_files.MASK_SUFFIXES``.
+
+    Raises:
+        CallError: if the mask format is unknown or needs a package that is not installed.
     """
 
     def __init__(
@@ -83,7 +88,9 @@ class ReportWriter:
         min_confidence: float = 0.7,
         guess_eye: bool = True,
         rim_sector: float = 30.0,
+        mask_format: str = "png",
     ) -> None:
+        check_mask_format(mask_format)
         self.output_dir = Path(output_dir)
         self.root = Path(dataset_dir).expanduser().absolute()
         self.dataset = dataset
@@ -92,6 +99,7 @@ class ReportWriter:
         self.min_confidence = min_confidence
         self.guess_eye = guess_eye
         self.rim_sector = rim_sector
+        self.mask_format = mask_format
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self.start)
@@ -102,7 +110,8 @@ class ReportWriter:
         """Open the report."""
         self.output_dir.mkdir(parents=True, exist_ok=True)
         self.report = Report(self.output_dir, model=self.model)
-        self.paths = {item["name"]: self._relative(item["image"]) for item in self.dataset.data}
+        self.sources = {item["name"]: Path(item["image"]) for item in self.dataset.data}
+        self.paths = {name: self._relative(source) for name, source in self.sources.items()}
 
     def collect(self, engine: Engine) -> None:
         """Write what belongs to the photographs of one iteration."""
@@ -113,9 +122,11 @@ class ReportWriter:
             self._add(item["name"], np.ascontiguousarray(photograph), np.ascontiguousarray(label), item, output)
 
     def _add(self, name: str, photograph: np.ndarray, label: np.ndarray, item: Any, output: Any) -> None:
-        mask, overlay = f"masks/{name}.png", f"overlays/{name}.png"
-        self._save(Image.fromarray(label), mask)
-        self._save(draw_overlay(photograph, label), overlay, compress_level=1)
+        mask, overlay = f"masks/{name}{MASK_SUFFIXES[self.mask_format]}", f"overlays/{name}.png"
+        with atomic_write(safe_output_path(self.output_dir, mask)) as path:
+            write_mask(label, path, self.mask_format, self.sources[name])
+        with atomic_write(safe_output_path(self.output_dir, overlay)) as path:
+            draw_overlay(photograph, label).save(path, compress_level=1)
         measurements = measure(label)
         uncertainty = 1 - float(min(output["agreement"]))
         found = bool(label.any())
@@ -157,12 +168,7 @@ class ReportWriter:
         self.report.write()
         logger.info("%s; report: %s", self.report.summary_line(), self.output_dir / "report.html")
 
-    def _save(self, picture: Image.Image, relative: str, **options: Any) -> None:
-        with atomic_write(safe_output_path(self.output_dir, relative)) as path:
-            picture.save(path, **options)
-
-    def _relative(self, image: str | Path) -> str:
-        path = Path(image)
+    def _relative(self, path: Path) -> str:
         try:
             return path.relative_to(self.root).as_posix()
         except ValueError:
