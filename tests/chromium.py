@@ -67,12 +67,17 @@ class Browser:
             self._loaded = True
         return message
 
-    def open(self, path: Path, width: int = 1400, height: int = 900, dark: bool = False) -> None:
+    def open(self, path: Path, width: int = 1400, height: int = 900, dark: bool = False, at: str = "") -> None:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self._loaded = False
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        # A change of nothing but the fragment loads no page.
+        self.call("Page.navigate", url="about:blank")
+        while not self._loaded:
+            self._receive()
+        self._loaded = False
+        self.call("Page.navigate", url=path.resolve().as_uri() + at)
         while not self._loaded:
             self._receive()
 

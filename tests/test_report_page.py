@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -91,7 +92,7 @@ def test_it_works_offline_and_asks_for_nothing(page: Browser, small: Path) -> No
     page.click(".card .picture")
     page.press("ArrowRight", "ArrowRight", "d", "+")
     assert page.errors == []
-    assert {request.split(":")[0] for request in page.requests} == {"file", "data"}
+    assert {request.split(":")[0] for request in page.requests} == {"about", "file", "data"}
     assert [request for request in page.requests if request.startswith("file:")] == [small.resolve().as_uri()]
     assert page.run("document.title") == "Optic disc and cup"
     assert "Research use only" in page.run("document.body.innerText")
@@ -176,6 +177,15 @@ def test_the_contours_lie_on_the_picture(page: Browser) -> None:
 
     for where in ("#sheet", ".card.ok .picture"):
         assert box(f"{where} svg") == pytest.approx(box(f"{where} img"), abs=0.6)
+
+
+def test_an_address_can_name_a_photograph(page: Browser, small: Path) -> None:
+    page.open(small, at="#" + quote(NASTY))
+    assert is_open(page)
+    assert title(page) == NASTY
+    page.open(small, at="#no%20such.png")
+    assert not is_open(page)
+    assert page.errors == []
 
 
 def test_every_control_has_a_name(page: Browser) -> None:
