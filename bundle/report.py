@@ -353,7 +353,7 @@ def _no_picture(row: Row) -> str:
 
 
 def _rim_list(rims: Rims) -> str:
-    """The rim's widths and the eye as a list's entries; the picture's sides where the eye is unknown."""
+    """The eye and the rim's widths, by the picture's sides if the eye is unknown; nothing if nothing is known."""
     eye, source = rims.laterality
     sides = (
         {"left of picture": rims.left, "right of picture": rims.right}
@@ -361,9 +361,12 @@ def _rim_list(rims: Rims) -> str:
         else {"nasal": rims.nasal, "temporal": rims.temporal}
     )
     widths = {"inferior": rims.inferior, "superior": rims.superior} | sides
+    if eye == "unknown" and not any(map(math.isfinite, widths.values())):
+        return ""
     entries = {"Eye": f"{eye} ({source})" if source == "guessed" else eye}
     entries |= {f"Rim {name}": _number(width, 1, "\u00a0px") for name, width in widths.items()}
-    return "".join(f"<dt>{name}</dt><dd>{value}</dd>\n" for name, value in entries.items())
+    listed = "".join(f"<dt>{name}</dt><dd>{value}</dd>\n" for name, value in entries.items())
+    return f'<dl class="rims">\n{listed}</dl>\n'
 
 
 def _link(text: str, name: str) -> str:

@@ -20,8 +20,10 @@ HELD_OUT = "$bundle.folders.split_source(bundle.folders.list_photographs(@datase
 
 # On which side of the disc the fovea lies in whole photographs of Drishti-GS, as read from the pictures for this test
 # by no trained reader; the set does not say which eye it is. Four photographs show no fovea.
-LEFT = "008 010 015 017 022 032 036 037 041 045 046 061 063 064 066 068 076 080 081 084 089 092 094".split()
-RIGHT = "004 012 016 018 024 033 035 038 040 042 044 047 049 051 057 058 060 062 069 075 088 090 101".split()
+EYES = {
+    "left": "008 010 015 017 022 032 036 037 041 045 046 061 063 064 066 068 076 080 081 084 089 092 094",
+    "right": "004 012 016 018 024 033 035 038 040 042 044 047 049 051 057 058 060 062 069 075 088 090 101",
+}
 
 
 def labelled(*folders: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
@@ -65,7 +67,7 @@ def test_grad_cl_beats_the_source_model_on_an_unseen_camera(tmp_path):
 
 
 def test_eyes_are_told_in_photographs_with_the_disc_in_the_middle():
-    truth = {f"drishtiGS_{number}": eye for eye, numbers in (("left", LEFT), ("right", RIGHT)) for number in numbers}
+    truth = {f"drishtiGS_{number}": eye for eye, numbers in EYES.items() for number in numbers.split()}
     photographs = [item for item in labelled("drishti_gs_fullframe/train") if item[0] in truth]
     told = Counter((guess_laterality(image, label).eye, truth[name]) for name, image, label in photographs)
     assert told == {("left", "left"): 22, ("right", "right"): 23, ("unknown", "left"): 1}

