@@ -18,9 +18,12 @@ from PIL import Image
 from bundle.datasets import PhotographDataset
 from bundle.folders import atomic_write, safe_output_path
 from bundle.handlers import finished_items
+from bundle.laterality import Laterality, guess_laterality
+from bundle.mask_files import MASK_SUFFIXES, check_mask_format, write_mask
 from bundle.measurements import Measurements, clean, measure
-from bundle.overlays import close_up, draw_overlay
+from bundle.overlays import draw_overlay, outlined_close_up
 from bundle.report import Report, Row
+from bundle.rims import measure_rims
 
 __all__ = ["CleanLabeld", "ReportWriter"]
 
@@ -61,12 +64,18 @@ class ReportWriter:
     ``engine.state.output`` holds ``pred`` (W x H, uint8) and ``agreement`` (disc, cup).
 
     Args:
-        output_dir: receives ``masks/``, ``overlays/``, ``report.csv`` and ``report.html``.
+        output_dir: receives ``masks/``, ``overlays/``, ``report.csv``, ``measurements.csv`` and ``report.html``.
         dataset_dir: paths in the report are relative to it.
         dataset: knows which photographs were unreadable, and lists all of them.
         model: the model's identity, for the report.
         max_uncertainty: a photograph above it is to be reviewed, in [0, 1].
         min_confidence: a photograph whose disc was found with less confidence is to be reviewed, in [0, 1].
+        guess_eye: whether to guess which eye it is where the file does not say.
+        rim_sector: angle over which a rim's width is averaged, in degrees, above 0 and up to 90.
+        mask_format: a key of ``bundle.mask_files.MASK_SUFFIXES``.
+
+    Raises:
+        CallError: if the mask format is unknown or needs a package that is not installed.
     """
 
     def __init__(
@@ -77,13 +86,20 @@ class ReportWriter:
         model: str,
         max_uncertainty: float = 0.1,
         min_confidence: float = 0.7,
+        guess_eye: bool = True,
+        rim_sector: float = 30.0,
+        mask_format: str = "png",
     ) -> None:
+        check_mask_format(mask_format)
         self.output_dir = Path(output_dir)
         self.root = Path(dataset_dir).expanduser().absolute()
         self.dataset = dataset
         self.model = model
         self.max_uncertainty = max_uncertainty
         self.min_confidence = min_confidence
+        self.guess_eye = guess_eye
+        self.rim_sector = rim_sector
+        self.mask_format = mask_format
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self.start)
@@ -94,7 +110,8 @@ class ReportWriter:
         """Open the report."""
         self.output_dir.mkdir(parents=True, exist_ok=True)
         self.report = Report(self.output_dir, model=self.model)
-        self.paths = {item["name"]: self._relative(item["image"]) for item in self.dataset.data}
+        self.sources = {item["name"]: Path(item["image"]) for item in self.dataset.data}
+        self.paths = {name: self._relative(source) for name, source in self.sources.items()}
 
     def collect(self, engine: Engine) -> None:
         """Write what belongs to the photographs of one iteration."""
@@ -105,9 +122,11 @@ class ReportWriter:
             self._add(item["name"], np.ascontiguousarray(photograph), np.ascontiguousarray(label), item, output)
 
     def _add(self, name: str, photograph: np.ndarray, label: np.ndarray, item: Any, output: Any) -> None:
-        mask, overlay = f"masks/{name}.png", f"overlays/{name}.png"
-        self._save(Image.fromarray(label), mask)
-        self._save(draw_overlay(photograph, label), overlay, compress_level=1)
+        mask, overlay = f"masks/{name}{MASK_SUFFIXES[self.mask_format]}", f"overlays/{name}.png"
+        with atomic_write(safe_output_path(self.output_dir, mask)) as path:
+            write_mask(label, path, self.mask_format, self.sources[name])
+        with atomic_write(safe_output_path(self.output_dir, overlay)) as path:
+            draw_overlay(photograph, label).save(path, compress_level=1)
         measurements = measure(label)
         uncertainty = 1 - float(min(output["agreement"]))
         found = bool(label.any())
@@ -119,8 +138,15 @@ class ReportWriter:
             uncertainty=uncertainty if found else math.nan,
             reason="; ".join(reasons) if found else "no optic disc found",
         )
-        picture = close_up(photograph, label) if found else Image.fromarray(photograph)
-        self.report.add(row, thumbnail=picture, mask_name=mask, overlay_name=overlay)
+        picture, outlines = outlined_close_up(photograph, label) or (Image.fromarray(photograph), None)
+        rims = measure_rims(label, self._laterality(item["image"], photograph, label), self.rim_sector)
+        self.report.add(row, thumbnail=picture, mask_name=mask, overlay_name=overlay, outlines=outlines, rims=rims)
+
+    def _laterality(self, view: torch.Tensor, photograph: np.ndarray, label: np.ndarray) -> Laterality:
+        stated = view.meta.get("laterality", "") if isinstance(view, MetaTensor) else ""
+        if stated:
+            return Laterality("right" if stated == "right" else "left", "file")
+        return guess_laterality(photograph, label) if self.guess_eye else Laterality()
 
     def _reasons(
         self, view: torch.Tensor, label: np.ndarray, measurements: Measurements, uncertainty: float
@@ -142,12 +168,7 @@ class ReportWriter:
         self.report.write()
         logger.info("%s; report: %s", self.report.summary_line(), self.output_dir / "report.html")
 
-    def _save(self, picture: Image.Image, relative: str, **options: Any) -> None:
-        with atomic_write(safe_output_path(self.output_dir, relative)) as path:
-            picture.save(path, **options)
-
-    def _relative(self, image: str | Path) -> str:
-        path = Path(image)
+    def _relative(self, path: Path) -> str:
         try:
             return path.relative_to(self.root).as_posix()
         except ValueError:

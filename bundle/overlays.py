@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
+from skimage.measure import approximate_polygon
 
 from bundle.measurements import Contour, Label, bounding_box, region_contours
 
-__all__ = ["CUP_COLOUR", "DISC_COLOUR", "close_up", "draw_overlay", "gallery"]
+__all__ = ["CUP_COLOUR", "DISC_COLOUR", "Outlines", "close_up", "draw_overlay", "gallery", "outlined_close_up"]
 
 Colour = tuple[int, int, int]
 
@@ -34,6 +36,26 @@ _SMOOTHING = 1.5
 """Standard deviation in contour points (about one pixel) by which the stairs of a pixel mask are smoothed away."""
 _LARGEST_SHARE_OF_DISC = 0.015
 """A line is never wider than this share of the disc's height: a wider one would hide the border it marks."""
+_PATH_UNITS = 10
+"""SVG coordinates are whole numbers of this part of a pixel, which is shorter than decimals."""
+_PATH_TOLERANCE = 0.2
+"""How far a simplified SVG path may leave the contour, in pixels of the picture."""
+
+
+class Outlines(NamedTuple):
+    """The borders of disc and cup as SVG paths, to be laid over the picture that they were made for.
+
+    Attributes:
+        width: width of the picture in the paths' units.
+        height: height of the picture in the paths' units.
+        disc: path data, closed; empty if there is no disc.
+        cup: path data, closed; empty if there is no cup.
+    """
+
+    width: int
+    height: int
+    disc: str
+    cup: str
 
 
 def draw_overlay(image: NDArray[np.uint8], label: Label, *, width_share: float = 0.004) -> Image.Image:
@@ -79,20 +101,40 @@ def close_up(image: NDArray[np.uint8], label: Label, size: int = 384, margin: fl
     Raises:
         ValueError: if the shapes do not fit.
     """
-    _check_pair(image, label)
-    box = bounding_box(label >= 1)
-    if box is None:
+    cut = _cut_around_disc(image, label, size, margin)
+    if cut is None:
         return None
-    extent = max(axis.stop - axis.start for axis in box)
-    side = max(extent, min(round(extent * (1 + 2 * margin)), *label.shape))
-    top, left = (_start(axis, side, length) for axis, length in zip(box, label.shape, strict=True))
-    # Sliced before it becomes a picture: only the crop is copied, not the photograph.
-    rows, columns = (slice(max(start, 0), start + side) for start in (top, left))
-    crop = Image.fromarray(np.ascontiguousarray(image[rows, columns]))
-    crop = crop.crop((left - columns.start, top - rows.start, left - columns.start + side, top - rows.start + side))
-    picture = crop.resize((size, size), Image.Resampling.LANCZOS)
-    _draw_contours(picture, label, scale=size / side, origin=(float(left), float(top)), width=max(1.2, size / 190))
+    picture, scale, origin = cut
+    _draw_contours(picture, label, scale=scale, origin=origin, width=max(1.2, size / 190))
     return picture
+
+
+def outlined_close_up(
+    image: NDArray[np.uint8], label: Label, size: int = 512, margin: float = 0.6
+) -> tuple[Image.Image, Outlines] | None:
+    """As :func:`close_up`, but with the contours beside the picture instead of in it, for a viewer that can hide them.
+
+    Args:
+        image: ``H x W x 3`` ``uint8``.
+        label: ``H x W``, values 0, 1, 2.
+        size: side of the close-up in pixels.
+        margin: see :func:`close_up`.
+
+    Returns:
+        tuple | None: RGB, ``size x size``, and its outlines; None if the label has no disc.
+
+    Raises:
+        ValueError: if the shapes do not fit.
+    """
+    cut = _cut_around_disc(image, label, size, margin)
+    if cut is None:
+        return None
+    picture, scale, origin = cut
+    disc, cup = (
+        "".join(_path(_to_picture(contour, scale, origin)) for contour in region_contours(region))
+        for region in (label >= 1, label == 2)
+    )
+    return picture, Outlines(size * _PATH_UNITS, size * _PATH_UNITS, disc, cup)
 
 
 def gallery(
@@ -133,6 +175,32 @@ def gallery(
             text = _shortened(line, font, cell_width)
             draw.text((x + cell_width / 2, y + cell_height + font_size * (0.4 + 1.3 * number)), text, ink, font, "ma")
     return sheet
+
+
+def _cut_around_disc(
+    image: NDArray[np.uint8], label: Label, size: int, margin: float
+) -> tuple[Image.Image, float, tuple[float, float]] | None:
+    """A close-up without contours, its pixels per pixel of the photograph, and where in that it starts (x, y)."""
+    _check_pair(image, label)
+    box = bounding_box(label >= 1)
+    if box is None:
+        return None
+    extent = max(axis.stop - axis.start for axis in box)
+    side = max(extent, min(round(extent * (1 + 2 * margin)), *label.shape))
+    top, left = (_start(axis, side, length) for axis, length in zip(box, label.shape, strict=True))
+    # Sliced before it becomes a picture: only the crop is copied, not the photograph.
+    rows, columns = (slice(max(start, 0), start + side) for start in (top, left))
+    crop = Image.fromarray(np.ascontiguousarray(image[rows, columns]))
+    crop = crop.crop((left - columns.start, top - rows.start, left - columns.start + side, top - rows.start + side))
+    return crop.resize((size, size), Image.Resampling.LANCZOS), size / side, (float(left), float(top))
+
+
+def _path(points: Contour) -> str:
+    """A closed contour, (x, y) in pixel corners, as SVG path data: an absolute start and relative lines."""
+    # Steps between rounded points: rounding the steps themselves would let the line drift.
+    corners = np.rint(approximate_polygon(points, _PATH_TOLERANCE) * _PATH_UNITS).astype(int)
+    steps = np.diff(corners[:-1], axis=0)
+    return f"M{corners[0, 0]} {corners[0, 1]}l" + " ".join(f"{x} {y}" for x, y in steps) + "z"
 
 
 def _draw_contours(

@@ -53,6 +53,8 @@ class Phantom:
         cup_height_px: vertical extent of the cup's outline in pixels.
         disc_width_px: horizontal extent of the disc's outline in pixels.
         cup_width_px: horizontal extent of the cup's outline in pixels.
+        disc_outline: N x 2, (x, y) in pixels, closed; empty when no disc is in view.
+        cup_outline: N x 2, likewise.
     """
 
     image: Bytes
@@ -65,6 +67,8 @@ class Phantom:
     cup_height_px: float
     disc_width_px: float
     cup_width_px: float
+    disc_outline: Floats
+    cup_outline: Floats
 
     @property
     def vcdr(self) -> float:
@@ -531,6 +535,8 @@ def _compose(eye: _Anatomy, view: _View, seed: int, camera: str, disc: bool) -> 
         cup_height_px=eye.cup.height * scale,
         disc_width_px=eye.disc.width * scale,
         cup_width_px=eye.cup.width * scale,
+        disc_outline=view.pixels(eye.disc.points()) if disc else np.empty((0, 2)),
+        cup_outline=view.pixels(eye.cup.points()) if disc else np.empty((0, 2)),
     )
 
 

@@ -64,7 +64,7 @@ class PhotographReader(ImageReader):
     is repeated to three channels, palette and CMYK are converted to RGB, alpha is dropped (not composited) and the
     EXIF orientation is applied. Of an animated PNG or a TIFF of several pages the first image is read. NIfTI arrays
     are taken as stored, first axis from left to right and second axis downwards; their affine is ignored. The metadata
-    hold nothing of a DICOM file but its format, so no patient data.
+    hold nothing of a DICOM file but its format and which eye it shows, so no patient data.
     """
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
@@ -87,7 +87,8 @@ class PhotographReader(ImageReader):
 
         Returns:
             the photograph, float32, indexed (x, y, channel) and of shape (W, H, 3), values 0 to 255 in the order red,
-            green, blue; and its metadata with ``spatial_shape`` (W, H) and ``original_channel_dim`` -1.
+            green, blue; and its metadata with ``spatial_shape`` (W, H), ``original_channel_dim`` -1 and ``laterality``
+            (``right`` or ``left`` if the file says so, otherwise empty).
 
         Raises:
             UnreadablePhotographError: whatever the matter is.
@@ -98,15 +99,16 @@ class PhotographReader(ImageReader):
         path = Path(names[0])
         with _refusal(path):
             _check_file(path)
+            laterality = ""
             if path.name.lower().endswith(NIFTI_SUFFIXES):
                 values, stored_as = _nifti(path), "NIfTI"
             elif path.name.lower().endswith(DICOM_SUFFIXES) or has_dicom_preamble(path):
-                values, stored_as = _dicom(path), "DICOM"
+                (values, laterality), stored_as = _dicom(path), "DICOM"
             else:
                 values, stored_as = _picture(path)
         if values.ndim == 2:
             values = np.repeat(values[..., None], 3, axis=-1)
-        return values, _metadata(path, values, stored_as, channel_dim=-1)
+        return values, _metadata(path, values, stored_as, channel_dim=-1) | {"laterality": laterality}
 
 
 class LabelReader(ImageReader):
@@ -324,10 +326,11 @@ def _in_byte_range(path: Path, values: np.ndarray) -> np.ndarray:
     return np.multiply(values, factor, dtype=np.float64).astype(np.float32)
 
 
-def _dicom(path: Path) -> np.ndarray:
-    """A DICOM image as (W, H) or (W, H, 3) in 0 to 255."""
+def _dicom(path: Path) -> tuple[np.ndarray, str]:
+    """A DICOM image as (W, H) or (W, H, 3) in 0 to 255, and which eye it says that it shows."""
     try:
-        return _dicom_values(path, pydicom.dcmread(path))
+        dataset = pydicom.dcmread(path)
+        return _dicom_values(path, dataset), _dicom_laterality(dataset)
     except (UnreadablePhotographError, MemoryError):
         raise
     except InvalidDicomError:
@@ -365,6 +368,18 @@ def _dicom_values(path: Path, dataset: pydicom.FileDataset) -> np.ndarray:
     if interpretation == "MONOCHROME1":
         scaled = 255 - scaled
     return np.swapaxes(scaled, 0, 1)
+
+
+def _dicom_laterality(dataset: pydicom.Dataset) -> str:
+    """``right``, ``left``, or empty if the file does not say, says both, or contradicts itself."""
+    datasets = [dataset]
+    for sequence in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        datasets += [
+            anatomy for group in dataset.get(sequence) or () for anatomy in group.get("FrameAnatomySequence", ())
+        ]
+    keywords = ("ImageLaterality", "FrameLaterality", "Laterality")
+    found = {str(part.get(keyword) or "") for part in datasets for keyword in keywords} - {""}
+    return {"R": "right", "L": "left"}.get(found.pop(), "") if len(found) == 1 else ""
 
 
 def _dicom_pixels(path: Path, dataset: pydicom.FileDataset) -> np.ndarray:

@@ -1,4 +1,8 @@
-"""The report on a folder of photographs: ``report.csv`` for programs and ``report.html``, one page, for readers."""
+"""The report on a folder of photographs: tables for programs and ``report.html``, one page, for readers.
+
+The columns of ``report.csv`` never change, for scripts rely on them; what is measured beyond them goes to
+``measurements.csv``.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ import re
 import shutil
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -26,8 +30,10 @@ from PIL import Image
 
 from bundle.folders import atomic_write
 from bundle.measurements import Measurements
+from bundle.overlays import Outlines
+from bundle.rims import Rims
 
-__all__ = ["COLUMNS", "STATUSES", "Report", "Row"]
+__all__ = ["COLUMNS", "RIM_COLUMNS", "STATUSES", "Report", "Row"]
 
 STATUSES = ("ok", "review", "no_disc", "unreadable")
 COLUMNS = (
@@ -43,6 +49,17 @@ COLUMNS = (
     "uncertainty",
     "reason",
 )
+RIM_COLUMNS = (
+    "image",
+    "laterality",
+    "laterality_source",
+    "rim_inferior_px",
+    "rim_superior_px",
+    "rim_nasal_px",
+    "rim_temporal_px",
+    "rim_left_px",
+    "rim_right_px",
+)
 
 _DECIMALS = {column: 4 for column in ("vcdr", "hcdr", "area_cdr", "uncertainty")} | {
     column: 2 for column in ("disc_x", "disc_y", "disc_height_px", "cup_height_px")
@@ -50,8 +67,10 @@ _DECIMALS = {column: 4 for column in ("vcdr", "hcdr", "area_cdr", "uncertainty")
 _STATUS_NAMES = {"ok": "OK", "review": "Review", "no_disc": "No disc", "unreadable": "Unreadable"}
 _STATUS_SIGNS = {"ok": "\u2713", "review": "!", "no_disc": "\u2205", "unreadable": "\u2715"}
 _NEED_OF_REVIEW = ("unreadable", "no_disc", "review", "ok")
-_THUMBNAIL_SIDE = 384
-_THUMBNAIL_QUALITY = 82
+_THUMBNAIL_SIDE = 512
+_THUMBNAIL_QUALITIES = (85, 75, 65, 50)
+_THUMBNAIL_BYTES = 26_000
+"""The largest close-up. In base64 and with its contours it stays below 40 kB, so that hundreds fit on one page."""
 _BINS = 20
 _DASH = "\u2013"
 
@@ -107,10 +126,12 @@ class _Entry(NamedTuple):
     row: Row
     mask: str | None
     overlay: str | None
+    outlines: Outlines | None
+    rims: Rims
 
 
 class Report:
-    """Collects one row per photograph and writes ``report.csv`` and ``report.html``.
+    """Collects one row per photograph and writes ``report.csv``, ``measurements.csv`` and ``report.html``.
 
     Close-ups wait on disk in a hidden folder until the page is written, so that memory does not grow with them.
 
@@ -144,6 +165,8 @@ class Report:
         thumbnail: Image.Image | None = None,
         mask_name: str | None = None,
         overlay_name: str | None = None,
+        outlines: Outlines | None = None,
+        rims: Rims | None = None,
     ) -> None:
         """Take a photograph's row; a second row for the same photograph replaces the first.
 
@@ -152,21 +175,24 @@ class Report:
             thumbnail: picture for the card, of any size; larger ones are reduced.
             mask_name: path of the mask relative to the report's folder, in posix form, e.g. ``masks/a.png``.
             overlay_name: path of the overlay, likewise.
+            outlines: contours that the page lays over the thumbnail and can hide.
+            rims: widths of the rim and which eye it is.
         """
-        self._entries[row.image] = _Entry(row, mask_name, overlay_name)
+        self._entries[row.image] = _Entry(row, mask_name, overlay_name, outlines, rims or Rims())
         path = self._thumbnail_path(row)
         if thumbnail is None:
             path.unlink(missing_ok=True)
             return
         self._thumbnails.mkdir(exist_ok=True)
-        picture = thumbnail.convert("RGB")
-        picture.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
-        picture.save(path, "JPEG", quality=_THUMBNAIL_QUALITY, optimize=True)
+        path.write_bytes(_small_jpeg(thumbnail.convert("RGB")))
 
     def write(self) -> None:
-        """Write both files, each whole or not at all, and drop the close-ups: call it once, at the end."""
+        """Write all files, each whole or not at all, and drop the close-ups: call it once, at the end."""
+        entries = [entry for _, entry in sorted(self._entries.items())]
         with atomic_write(self.output_dir / "report.csv") as path:
-            self._write_csv(Path(path))
+            _write_csv(path, COLUMNS, ([_cell(entry.row, column) for column in COLUMNS] for entry in entries))
+        with atomic_write(self.output_dir / "measurements.csv") as path:
+            _write_csv(path, RIM_COLUMNS, map(_rim_cells, entries))
         with atomic_write(self.output_dir / "report.html") as path:
             self._write_html(Path(path))
         shutil.rmtree(self._thumbnails, ignore_errors=True)
@@ -192,14 +218,6 @@ class Report:
         # Names of photographs may be too long or too odd for one file name.
         return self._thumbnails / f"{hashlib.sha256(os.fsencode(row.image)).hexdigest()}.jpg"
 
-    def _write_csv(self, path: Path) -> None:
-        # Undecodable bytes of a file name reach Python as lone surrogates, which UTF-8 cannot hold.
-        with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            for _, entry in sorted(self._entries.items()):
-                writer.writerow([_cell(entry.row, column) for column in COLUMNS])
-
     def _write_html(self, path: Path) -> None:
         head, card, tail = re.split(
             r"<!-- /?card -->\n", Path(__file__).with_name("report_page.html").read_text("utf-8")
@@ -224,7 +242,7 @@ class Report:
         row = entry.row
         folder, slash, name = row.image.rpartition("/")
         path = self._thumbnail_path(row)
-        picture = _picture(row, path.read_bytes()) if path.is_file() else _no_picture(row)
+        picture = _picture(row, path.read_bytes(), entry.outlines) if path.is_file() else _no_picture(row)
         links = {"Overlay": entry.overlay, "Mask": entry.mask}
         return {
             "status": row.status,
@@ -232,6 +250,7 @@ class Report:
             "sign": _STATUS_SIGNS[row.status],
             "folder": f"<span>{_text(folder + slash)}</span>" if folder else "",
             "name": _text(name),
+            "label": _text(row.image),
             "find": _text(f"{row.image} {row.reason}".lower()),
             "picture": picture,
             "empty": "" if path.is_file() else " empty",
@@ -242,8 +261,25 @@ class Report:
             "disc_height": _number(row.disc_height_px, 1, "\u00a0px"),
             "cup_height": _number(row.cup_height_px, 1, "\u00a0px"),
             "uncertainty": _number(row.uncertainty, 3),
+            "rims": _rim_list(entry.rims),
             "links": "".join(_link(text, target) for text, target in links.items() if target),
         }
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    # Undecodable bytes of a file name reach Python as lone surrogates, which UTF-8 cannot hold.
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def _rim_cells(entry: _Entry) -> list[str]:
+    """The cells of ``RIM_COLUMNS``."""
+    rims = entry.rims
+    widths = (rims.inferior, rims.superior, rims.nasal, rims.temporal, rims.left, rims.right)
+    cells = [f"{width:.2f}" if math.isfinite(width) else "" for width in widths]
+    return [_cell(entry.row, "image"), *rims.laterality, *cells]
 
 
 def _cell(row: Row, column: str) -> str:
@@ -274,20 +310,63 @@ def _number(value: float, decimals: int, unit: str = "") -> str:
     return f"{value:.{decimals}f}{unit}" if math.isfinite(value) else _DASH
 
 
-def _picture(row: Row, jpeg: bytes) -> str:
+def _small_jpeg(picture: Image.Image) -> bytes:
+    """The picture as a JPEG of at most ``_THUMBNAIL_BYTES``: the best quality that fits, then fewer pixels."""
+    side = _THUMBNAIL_SIDE
+    while True:
+        reduced = picture.copy()
+        reduced.thumbnail((side, side))
+        for quality in _THUMBNAIL_QUALITIES:
+            file = io.BytesIO()
+            reduced.save(file, "JPEG", quality=quality, optimize=True)
+            if file.tell() <= _THUMBNAIL_BYTES:
+                return file.getvalue()
+        side = side * 3 // 4
+
+
+def _picture(row: Row, jpeg: bytes, outlines: Outlines | None) -> str:
     with Image.open(io.BytesIO(jpeg)) as picture:
         width, height = picture.size
-    drawn = "Contours of" if math.isfinite(row.vcdr) else "Photograph"
+    shown = "Optic disc of" if math.isfinite(row.vcdr) else "Photograph"
     data = base64.b64encode(jpeg).decode("ascii")
     return (
         f'<img loading="lazy" decoding="async" width="{width}" height="{height}" '
-        f'alt="{drawn} {_text(row.image)}" src="data:image/jpeg;base64,{data}">'
+        f'alt="{shown} {_text(row.image)}" src="data:image/jpeg;base64,{data}">{_contours(outlines)}'
     )
+
+
+def _contours(outlines: Outlines | None) -> str:
+    """Both contours as an SVG to lay over the picture, each with the dark edge that keeps it visible on any ground."""
+    if outlines is None:
+        return ""
+    paths = "".join(
+        f'<path class="{name} halo" d="{path}"/><path class="{name}" d="{path}"/>'
+        for name, path in (("disc", outlines.disc), ("cup", outlines.cup))
+        if path
+    )
+    return f'<svg class="contours" viewBox="0 0 {outlines.width} {outlines.height}" aria-hidden="true">{paths}</svg>'
 
 
 def _no_picture(row: Row) -> str:
     text = "Could not be read" if row.status == "unreadable" else "No picture"
-    return f'<div><span aria-hidden="true">{_STATUS_SIGNS[row.status]}</span>{text}</div>'
+    return f'<span><span aria-hidden="true">{_STATUS_SIGNS[row.status]}</span>{text}</span>'
+
+
+def _rim_list(rims: Rims) -> str:
+    """The eye and the rim's widths, by the picture's sides if the eye is unknown; nothing if nothing is known."""
+    eye, source = rims.laterality
+    sides = (
+        {"left of picture": rims.left, "right of picture": rims.right}
+        if eye == "unknown"
+        else {"nasal": rims.nasal, "temporal": rims.temporal}
+    )
+    widths = {"inferior": rims.inferior, "superior": rims.superior} | sides
+    if eye == "unknown" and not any(map(math.isfinite, widths.values())):
+        return ""
+    entries = {"Eye": f"{eye} ({source})" if source == "guessed" else eye}
+    entries |= {f"Rim {name}": _number(width, 1, "\u00a0px") for name, width in widths.items()}
+    listed = "".join(f"<dt>{name}</dt><dd>{value}</dd>\n" for name, value in entries.items())
+    return f'<dl class="rims">\n{listed}</dl>\n'
 
 
 def _link(text: str, name: str) -> str:

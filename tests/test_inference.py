@@ -64,8 +64,8 @@ def write_report(dataset_dir, output_dir, found: dict[str, tuple], unreadable: d
         data=data, unreadable={k.replace("/", "_")[:-4]: v for k, v in (unreadable or {}).items()}
     )
     batches, outputs = [[]], [[]]
-    for i, (label, agreement, confidence) in enumerate(found.values()):
-        view = MetaTensor(torch.zeros(3, 16, 16), meta={"disc_confidence": confidence})
+    for i, (label, agreement, confidence, *stated) in enumerate(found.values()):
+        view = MetaTensor(torch.zeros(3, 16, 16), meta={"disc_confidence": confidence, "laterality": "".join(stated)})
         batches.append([{"name": data[i]["name"], "image": view, "photograph": photograph(i)}])
         outputs.append([{"pred": label[0], "agreement": torch.tensor(agreement)}])
     results = iter(outputs)
@@ -159,3 +159,19 @@ def test_photographs_in_subfolders_keep_their_rows_however_the_folder_is_named(t
         folder = tmp_path / "real" / os.curdir
     rows = write_report(folder, tmp_path / "out", {"left/eye.png": GOOD, "right/eye.png": GOOD})
     assert set(rows) == {"left/eye.png", "right/eye.png"}
+
+
+def test_what_the_file_says_of_the_eye_goes_before_a_guess(tmp_path):
+    label = label_map(DISC, CUP)
+    write_report(tmp_path, tmp_path / "out", {"said.png": (label, [1.0, 1.0], 0.9, "left"), "silent.png": GOOD})
+    with (tmp_path / "out" / "measurements.csv").open(newline="", encoding="utf-8") as file:
+        said, silent = csv.DictReader(file)
+    assert (said["laterality"], said["laterality_source"]) == ("left", "file")
+    # The disc spans x 30..50 and y 5..25, its cup x 35..45 and y 8..20; a left eye's nose is on the picture's left.
+    assert [float(said[f"rim_{side}_px"]) for side in ("superior", "left", "nasal")] == pytest.approx(
+        [3, 5, 5], abs=0.3
+    )
+    assert said["rim_temporal_px"] == said["rim_right_px"]
+    # A disc of twenty pixels is too small to tell.
+    assert (silent["laterality"], silent["rim_nasal_px"]) == ("unknown", "")
+    assert silent["rim_left_px"] == said["rim_left_px"]

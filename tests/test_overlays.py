@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from bundle.overlays import CUP_COLOUR, DISC_COLOUR, close_up, draw_overlay, gallery
+from bundle.overlays import CUP_COLOUR, DISC_COLOUR, close_up, draw_overlay, gallery, outlined_close_up
 
 HEIGHT, WIDTH = 260, 400
 CENTRE_X, CENTRE_Y = 290, 90
@@ -123,6 +123,41 @@ def test_close_up_near_the_edge_stays_inside_the_photograph(image: np.ndarray, l
     assert picture is not None
     corners = np.asarray(picture)[[3, 3, -4, -4], [3, -4, 3, -4]]
     assert (corners[:, 0] > 120).all()
+
+
+def points_of(path: str) -> np.ndarray:
+    """N x 2 corners (x, y) of an SVG path of one start and relative lines."""
+    assert path.startswith("M")
+    assert path.endswith("z")
+    start, steps = path[1:-1].split("l")
+    return np.cumsum(np.array([start.split(), *np.array(steps.split()).reshape(-1, 2)], dtype=int), axis=0)
+
+
+def test_outlines_lie_on_the_borders_to_a_fraction_of_a_pixel(image: np.ndarray, label: np.ndarray) -> None:
+    found = outlined_close_up(image, label, size=338, margin=0.2)
+    assert found is not None
+    picture, outlines = found
+    assert picture.size == (338, 338)
+    assert (outlines.width, outlines.height) == (3380, 3380)
+    # The square is 169 pixels on a side, so the close-up doubles the photograph; the paths' unit is a tenth of a pixel.
+    start = np.array([CENTRE_X, CENTRE_Y]) + 0.5 - np.array([169, 169]) / 2
+    for path, axes in ((outlines.disc, DISC), (outlines.cup, CUP)):
+        points = points_of(path) / 20 + start - (CENTRE_X + 0.5, CENTRE_Y + 0.5)
+        error = (np.hypot(*(points / axes).T) - 1) * min(axes)
+        assert np.abs(error).max() < 1
+        assert abs(error.mean()) < 0.5
+        assert 16 < len(points) < 120
+
+
+def test_outlines_are_not_drawn_into_the_picture(image: np.ndarray, label: np.ndarray) -> None:
+    found = outlined_close_up(image, label)
+    assert found is not None
+    bare = outlined_close_up(image, (label >= 1).astype(np.uint8))
+    assert bare is not None
+    np.testing.assert_array_equal(np.asarray(found[0]), np.asarray(bare[0]))
+    assert bare[1].cup == ""
+    assert bare[1].disc == found[1].disc
+    assert outlined_close_up(image, np.zeros_like(label)) is None
 
 
 def test_close_up_needs_a_disc(image: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import zlib
@@ -16,7 +17,15 @@ from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 from PIL import Image, ImageFile
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLSLossless, generate_uid
+from pydicom.uid import (
+    JPEG2000,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLSLossless,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
 
 from bundle.errors import CallError, UnreadablePhotographError
 from bundle.photographs import LabelReader, PhotographReader, SameSized
@@ -347,6 +356,30 @@ def test_dicom_leaves_no_patient_data(tmp_path: Path) -> None:
     assert not any(word in meta for word in ("Doe", "Jane", "4711", "1970"))
 
 
+@pytest.mark.parametrize(
+    ("elements", "eye"),
+    [
+        ({"ImageLaterality": "R"}, "right"),
+        ({"Laterality": "L"}, "left"),
+        ({"ImageLaterality": "L", "Laterality": "L"}, "left"),
+        ({"ImageLaterality": "L", "Laterality": "R"}, ""),
+        ({"ImageLaterality": "B"}, ""),
+        ({"ImageLaterality": ""}, ""),
+        ({}, ""),
+    ],
+)
+def test_dicom_says_which_eye_it_is(tmp_path: Path, elements: dict[str, str], eye: str) -> None:
+    assert load(write_dicom(tmp_path / "a.dcm", **elements)).meta["laterality"] == eye
+
+
+def test_dicom_says_which_eye_a_frame_is(tmp_path: Path) -> None:
+    anatomy, group = pydicom.Dataset(), pydicom.Dataset()
+    anatomy.FrameLaterality = "R"
+    group.FrameAnatomySequence = [anatomy]
+    path = write_dicom(tmp_path / "a.dcm", SharedFunctionalGroupsSequence=[group])
+    assert load(path).meta["laterality"] == "right"
+
+
 def test_dicom_monochrome_of_12_bits(tmp_path: Path) -> None:
     values = np.rint(grey_pattern() * (4095 / 255)).astype(np.uint16)
     write_dicom(tmp_path / "a.dcm", values, "MONOCHROME2", stored=12)
@@ -370,6 +403,47 @@ def test_dicom_jpeg(tmp_path: Path) -> None:
     frame = encapsulate([(tmp_path / "a.jpg").read_bytes()])
     write_dicom(tmp_path / "a.dcm", interpretation="YBR_FULL_422", syntax=JPEGBaseline8Bit, PixelData=frame)
     expect(tmp_path / "a.dcm", colour_pattern(), tolerance=12)
+
+
+def jpeg_2000(values: np.ndarray, **options: Any) -> bytes:
+    """One DICOM frame: the bare code stream, without the box around it."""
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "JPEG2000", no_jp2=True, **options)
+    return encapsulate([file.getvalue()])
+
+
+@pytest.mark.parametrize(
+    ("interpretation", "syntax", "options", "tolerance"),
+    [
+        ("YBR_RCT", JPEG2000Lossless, {"mct": 1}, 0),
+        ("RGB", JPEG2000Lossless, {"mct": 0}, 0),
+        ("YBR_ICT", JPEG2000, {"irreversible": True, "quality_mode": "rates", "quality_layers": [3]}, 8),
+    ],
+)
+def test_dicom_jpeg_2000(tmp_path: Path, interpretation, syntax, options, tolerance) -> None:
+    data = jpeg_2000(colour_pattern(), **options)
+    write_dicom(tmp_path / "a.dcm", interpretation=interpretation, syntax=syntax, PixelData=data)
+    expect(tmp_path / "a.dcm", colour_pattern(), tolerance=tolerance)
+
+
+@pytest.mark.parametrize(("factor", "dtype"), [(1, np.uint8), (257, np.uint16)])
+def test_dicom_jpeg_2000_monochrome(tmp_path: Path, factor: int, dtype: type) -> None:
+    values = grey_pattern().astype(dtype) * dtype(factor)
+    data, bits = jpeg_2000(values), 8 * values.dtype.itemsize
+    write_dicom(tmp_path / "a.dcm", values, "MONOCHROME2", bits, syntax=JPEG2000Lossless, PixelData=data)
+    expect(tmp_path / "a.dcm", grey_pattern())
+
+
+def test_dicom_rgb_of_16_bits_in_planes(tmp_path: Path) -> None:
+    values = colour_pattern().astype(np.uint16) * np.uint16(257)
+    planes = values.transpose(2, 0, 1).tobytes()
+    write_dicom(tmp_path / "a.dcm", values, stored=16, PlanarConfiguration=1, PixelData=planes)
+    expect(tmp_path / "a.dcm", colour_pattern())
+
+
+def test_dicom_secondary_capture(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "a.dcm", SOPClassUID=SecondaryCaptureImageStorage, SOPInstanceUID=generate_uid())
+    expect(path, colour_pattern())
 
 
 @pytest.mark.parametrize(("bits", "dtype"), [(8, np.uint8), (16, np.uint16)])

@@ -9,11 +9,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from bundle.laterality import Laterality
 from bundle.measurements import Measurements
-from bundle.report import COLUMNS, STATUSES, Report, Row
+from bundle.overlays import outlined_close_up
+from bundle.report import COLUMNS, RIM_COLUMNS, STATUSES, Report, Row
+from bundle.rims import Rims
 
 NASTY = "b <script>alert('x')</script> \"q\" & ä\n.png"
 
@@ -114,6 +118,37 @@ def test_table(report: Report) -> None:
     assert list(rows[4].values()) == ["d.png", "unreadable", *[""] * 8, "cut short"]
 
 
+def test_rims_have_a_table_of_their_own(report: Report) -> None:
+    known, unknown = Laterality("left", "guessed"), Laterality()
+    report.add(Row("c.png", "ok", 0.5), rims=Rims(40.126, 35.5, 20.0, 30.0, known))
+    report.add(Row("=d.png", "ok", 0.5), rims=Rims(40.0, 35.0, 20.0, math.nan, unknown))
+    report.write()
+    with (report.output_dir / "measurements.csv").open(encoding="utf-8", newline="") as file:
+        lines = {row["image"]: row for row in csv.DictReader(file)}
+    assert tuple(lines["c.png"]) == RIM_COLUMNS
+    assert list(lines["c.png"].values())[1:] == [
+        "left",
+        "guessed",
+        "40.13",
+        "35.50",
+        "20.00",
+        "30.00",
+        "20.00",
+        "30.00",
+    ]
+    assert list(lines["'=d.png"].values())[1:] == ["unknown", "", "40.00", "35.00", "", "", "20.00", ""]
+    assert list(lines["d.png"].values())[1:] == ["unknown", *[""] * 7]
+    assert set(lines) == {row["image"] for row in read_table(report)}
+    cards = Page(read_page(report)).cards
+    (card,) = [card for card in cards if "c.png" in card]
+    assert "left (guessed)" in card
+    assert "Rim nasal20.0" in card
+    (card,) = [card for card in cards if "=d.png" in card]
+    assert "Eyeunknown" in card
+    assert "Rim left of picture20.0" in card
+    assert "nasal" not in card
+
+
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_table_disarms_formulas(tmp_path: Path, start: str) -> None:
     report = Report(tmp_path)
@@ -139,7 +174,7 @@ def test_page_is_self_contained(report: Report) -> None:
     assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
     assert all(attributes["loading"] == "lazy" for attributes in page.all("img"))
     assert [attributes["href"] for attributes in page.all("link")] == ["data:,"]
-    assert max(len(source) for source in sources) < 60_000
+    assert max(len(source) for source in sources) < 40_000
 
 
 def test_page_escapes_names_and_reasons(report: Report) -> None:
@@ -199,9 +234,13 @@ def test_nothing_temporary_stays(report: Report) -> None:
     waiting = list((report.output_dir / ".thumbnails").iterdir())
     assert len(waiting) == 4
     with Image.open(waiting[0]) as picture:
-        assert picture.size == (384, 288)
+        assert picture.size == (512, 384)
     report.write()
-    assert sorted(path.name for path in report.output_dir.iterdir()) == ["report.csv", "report.html"]
+    assert sorted(path.name for path in report.output_dir.iterdir()) == [
+        "measurements.csv",
+        "report.csv",
+        "report.html",
+    ]
 
 
 def test_a_failure_leaves_the_old_page_whole(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +255,7 @@ def test_a_failure_leaves_the_old_page_whole(report: Report, monkeypatch: pytest
         report.write()
     assert page.read_text("utf-8") == "old"
     left = [path.name for path in report.output_dir.iterdir() if path.name != ".thumbnails"]
-    assert sorted(left) == ["report.csv", "report.html"]
+    assert sorted(left) == ["measurements.csv", "report.csv", "report.html"]
 
 
 def test_close_ups_of_an_interrupted_run_are_dropped(report: Report) -> None:
@@ -242,3 +281,20 @@ def test_an_empty_report_can_be_written(tmp_path: Path) -> None:
     assert read_table(report) == []
     assert "0 photographs" in read_page(report)
     assert report.exit_status == 0
+
+
+def test_a_photograph_takes_less_than_40_kb(tmp_path: Path) -> None:
+    """Noise, which compresses worst, with the contours of a real size."""
+    report = Report(tmp_path)
+    report.write()
+    empty = (tmp_path / "report.html").stat().st_size
+    pixels = np.random.default_rng(0).integers(0, 256, (800, 900, 3), np.uint8)
+    y, x = np.mgrid[:800, :900]
+    radius = np.hypot(x - 450, y - 400)
+    label = (radius < 250).astype(np.uint8) + (radius < 130)
+    found = outlined_close_up(pixels, label)
+    assert found is not None
+    report = Report(tmp_path)
+    report.add(Row("noise.png", "ok", 0.52), found[0], "masks/noise.png", "overlays/noise.png", found[1])
+    report.write()
+    assert 10_000 < (tmp_path / "report.html").stat().st_size - empty < 40_000

@@ -333,6 +333,7 @@ def test_masks_land_where_the_disc_is(checkpoint, tmp_path):
         ("inference", {"dataset_dir": "nowhere"}, "nowhere"),
         ("inference", {"checkpoint": "nowhere.pt"}, "nowhere.pt"),
         ("inference", {"view": "sideways"}, "sideways"),
+        ("inference", {"mask_format": "jpeg"}, "jpeg"),
         ("adapt", {"recipe": "magic"}, "magic"),
         ("evaluate", {"dataset_dir": "unlabelled"}, "label"),
         ("train", {"dataset_dir": "unlabelled"}, "label"),
