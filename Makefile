@@ -19,7 +19,7 @@ $(VENV)/ready: pyproject.toml requirements.lock
 	@touch $@
 
 $(VENV)/ready-test: $(VENV)/ready
-	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[test]'
+	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[test,dicom]'
 	@touch $@
 
 $(VENV)/ready-benchmark: $(VENV)/ready
