@@ -28,10 +28,22 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels import apply_color_lut, pixel_array
 
 from bundle.errors import UnreadablePhotographError
 from bundle.folders import DICOM_SUFFIXES, NIFTI_SUFFIXES, PHOTOGRAPH_SUFFIXES, check_label_format, has_dicom_preamble
+
+try:
+    from pydicom.pixels import apply_color_lut, pixel_array
+except ImportError:
+    # MONAI Label's own requirements hold pydicom below 3, whose arrays are still in the stored colour space.
+    from pydicom.pixel_data_handlers import apply_color_lut, convert_color_space
+
+    def pixel_array(dataset: pydicom.FileDataset) -> np.ndarray:  # type: ignore[misc]
+        """As in pydicom 3: the stored values, YBR converted to RGB."""
+        interpretation = str(dataset.PhotometricInterpretation)
+        values: np.ndarray = dataset.pixel_array
+        return convert_color_space(values, interpretation, "RGB") if interpretation.startswith("YBR_FULL") else values
+
 
 __all__ = ["MAX_PIXELS", "MIN_SIDE", "LabelReader", "PhotographReader", "SameSized"]
 

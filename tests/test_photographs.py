@@ -318,7 +318,7 @@ def write_dicom(
     meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.77.1.5.1"  # Ophthalmic photography, 8 bit
     meta.MediaStorageSOPInstanceUID = generate_uid()
     meta.TransferSyntaxUID = elements.pop("syntax", ExplicitVRLittleEndian)
-    dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128, is_implicit_VR=False)
     dataset.PatientName = "Doe^Jane"
     dataset.PatientID = "4711"
     dataset.PatientBirthDate = "19700101"
@@ -332,7 +332,8 @@ def write_dicom(
     dataset.PixelData = values.tobytes()
     for keyword, value in elements.items():
         setattr(dataset, keyword, value)
-    dataset.save_as(path, enforce_file_format=True)
+    # A file of part 10 in the argument's old name, which pydicom 2 (MONAI Label's) and 3 both know.
+    dataset.save_as(path, write_like_original=False)
     return path
 
 
