@@ -533,6 +533,21 @@ def test_index_label_with_a_palette(tmp_path: Path) -> None:
     expect_label(str(tmp_path / "a.png"))
 
 
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+def test_index_label_in_nifti(tmp_path: Path, name: str, dtype: Any) -> None:
+    # 3D Slicer writes one slice, its axes pointing to the left and to the back.
+    values = label_pattern().T[..., None].astype(dtype)
+    nibabel.save(nibabel.Nifti1Image(values, np.diag([-1.0, -1.0, 1.0, 1.0])), tmp_path / name)
+    expect_label(str(tmp_path / name))
+
+
+def test_a_nifti_label_with_other_values_is_refused(tmp_path: Path) -> None:
+    values = label_pattern().T.astype(np.float32) / 2
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "a.nii.gz")
+    assert "0.5" in label_refusal(str(tmp_path / "a.nii.gz"))
+
+
 def test_refuge_label(tmp_path: Path) -> None:
     values = np.array([255, 128, 0], np.uint8)[label_pattern()]
     expect_label(save(tmp_path / "a.png", values), "refuge")
