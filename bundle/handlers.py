@@ -47,9 +47,9 @@ def save_weights(network: torch.nn.Module, path: str | Path) -> None:
 class AverageStart:
     """Start an average of weights where the network stands when the run starts, not where it stood when it was made.
 
-    In between, a handler such as MONAI's ``CheckpointLoader``, which MONAI Label puts before all others, may have loaded
-    other weights; the average would else keep a share of the random ones. Attach it behind such a handler and before
-    ``ResumableCheckpoint``.
+    In between, a handler such as MONAI's ``CheckpointLoader``, which MONAI Label puts before all others, may have
+    loaded other weights; the average would else keep a share of the random ones. Attach it behind such a handler and
+    before ``ResumableCheckpoint``.
 
     Args:
         average: holds the network and its average.

@@ -36,7 +36,7 @@ try:
     from pydicom.pixels import apply_color_lut, pixel_array
 except ImportError:
     # MONAI Label's own requirements hold pydicom below 3, whose arrays are still in the stored colour space.
-    from pydicom.pixel_data_handlers import apply_color_lut, convert_color_space
+    from pydicom.pixel_data_handlers import apply_color_lut, convert_color_space  # type: ignore[no-redef]
 
     def pixel_array(dataset: pydicom.FileDataset) -> np.ndarray:  # type: ignore[misc]
         """As in pydicom 3: the stored values, YBR converted to RGB."""

@@ -18,7 +18,8 @@ def fingerprint(checkpoint: str | Path, items: Sequence[dict[str, Any]], *settin
 
     Args:
         checkpoint: file of the weights; a file that is not there counts as empty.
-        items: photographs with ``image`` (a path) and, mostly, ``name``. Nothing else of an item is looked at, labels least of all.
+        items: photographs with ``image`` (a path) and, mostly, ``name``. Nothing else of an item is looked at, labels
+            least of all.
         settings: whatever else the result depends on; must go into JSON.
 
     Returns:

@@ -38,12 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--studies", type=Path, required=True, help="folder of photographs; labels are saved below it")
     parser.add_argument("--model", type=Path, action="append", default=[], help="another model.pt to offer; repeatable")
     parser.add_argument("--train", action="append", default=[], metavar="KEY=VALUE", help="a key of configs/train.json")
-    parser.add_argument("--app", type=Path, default=BUNDLE_ROOT / "output" / "label_server", help="where the app is made")
+    parser.add_argument(
+        "--app", type=Path, default=BUNDLE_ROOT / "output" / "label_server", help="where the app is made"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; other than loopback needs care")
     parser.add_argument("--port", type=int, default=8000)
     call = parser.parse_args(arguments)
     if not call.studies.is_dir():
         raise CallError(f"the folder {call.studies} does not exist.", "Pass a folder of photographs with --studies.")
+    for path in call.model:
+        check_weights(path)
     app = build_app(call.app.absolute(), call.model, call.train)
     os.environ.setdefault("MONAI_LABEL_DATASTORE_FILE_EXT", json.dumps([f"*.{suffix}" for suffix in EXTENSIONS]))
     command = [sys.executable, "-m", "monailabel.main", "start_server"]
@@ -107,7 +111,6 @@ def link_models(folder: Path, models: Sequence[Path]) -> None:
     # MONAI Label takes the model with the shortest name unless it is told which, so all others need longer ones.
     links = {path.name: path for path in (BUNDLE_ROOT / "models").glob("*.pt")}
     for path in models:
-        check_weights(path)
         name = f"model_{path.absolute().parent.name}.pt"
         if name in links or name == TRAINED:
             raise CallError(f"--model {path}: there is already a {name}.", "Rename the folder that holds it.")
