@@ -3,14 +3,18 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 BUNDLE := $(BIN)/python -m monai.bundle run
+# MONAI Label holds NumPy and pydicom below the versions in requirements.lock, hence an environment of its own.
+LABEL ?= .venv-label
 
 .DELETE_ON_ERROR:
-.PHONY: help demo adapt test lint format benchmark clean
+.PHONY: help demo adapt test lint format benchmark label-server test-label clean
 
 help:
 	@echo "make demo                     segment sample photographs and show where the report is"
 	@echo "make adapt TARGET=dir OUT=dir adapt the model to the photographs in TARGET, without labels, and segment them"
 	@echo "make test                     lint and all tests"
+	@echo "make label-server STUDIES=dir MONAI Label with the model in it, on loopback (PORT=n, MODELS='adapted/model.pt ...')"
+	@echo "make test-label               that server, asked over REST and with its client"
 	@echo "make benchmark DATA=dir       the tables and figures of docs/benchmark.md (QUICK=1: a small version, in output)"
 
 $(VENV)/ready: pyproject.toml requirements.lock
@@ -24,6 +28,11 @@ $(VENV)/ready-test: $(VENV)/ready
 
 $(VENV)/ready-benchmark: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[benchmark]'
+	@touch $@
+
+$(LABEL)/ready: pyproject.toml requirements-label.lock
+	$(PYTHON) -m venv $(LABEL)
+	$(LABEL)/bin/python -m pip install --quiet -c requirements-label.lock -e '.[label,test]'
 	@touch $@
 
 demo: $(VENV)/ready
@@ -57,6 +66,15 @@ benchmark: $(VENV)/ready-benchmark
 	$(BIN)/python scripts/benchmark.py --data "$(DATA)" $(if $(WORKERS),--workers $(WORKERS)) $(if $(QUICK), \
 		--quick --output output/benchmark-quick, --output output/benchmark --page docs/benchmark.md \
 		--figures docs/images --summary README.md docs/README.md)
+
+label-server: $(LABEL)/ready
+	@test -n "$(STUDIES)" || { echo "error: say make label-server STUDIES=dir" >&2; exit 2; }
+	$(LABEL)/bin/python scripts/label_server.py --studies "$(STUDIES)" --port $(or $(PORT),8000) \
+		$(foreach model,$(MODELS),--model "$(model)")
+
+# The readers of photographs run here with other versions of NumPy and pydicom, so their tests do too.
+test-label: $(LABEL)/ready
+	$(LABEL)/bin/python -m pytest tests/test_label_server.py tests/test_photographs.py
 
 clean:
 	rm -rf demo output .pytest_cache .mypy_cache .ruff_cache

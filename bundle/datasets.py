@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from monai.data import Dataset, MetaTensor, list_data_collate
 
 from bundle.errors import CallError, UnreadablePhotographError
 
-__all__ = ["PhotographDataset", "collate_readable", "exit_status", "unreadable_cause"]
+__all__ = ["PhotographDataset", "collate_readable", "exit_status", "item_name", "unreadable_cause"]
 
 logger = logging.getLogger(__name__)
+
+
+def item_name(item: Mapping[str, Any]) -> str:
+    """The ``name`` of an item; the file name of its ``image`` (a path, or loaded) where others, such as MONAI Label,
+    made the item and gave it none."""
+    if "name" in item:
+        return str(item["name"])
+    image = item["image"]
+    return Path(image.meta["filename_or_obj"] if isinstance(image, MetaTensor) else image).name
 
 
 def unreadable_cause(error: BaseException | None) -> UnreadablePhotographError | None:

@@ -8,13 +8,21 @@ from typing import Any, cast
 
 import torch
 from ignite.engine import Engine, Events
-from ignite.handlers import Checkpoint
+from ignite.handlers import Checkpoint, EMAHandler
 from monai.transforms import Randomizable
 from monai.utils import set_determinism
 
 from bundle.folders import atomic_write
 
-__all__ = ["EpochSeed", "ResumableCheckpoint", "WeightsSaver", "finished_items", "save_atomically", "save_weights"]
+__all__ = [
+    "AverageStart",
+    "EpochSeed",
+    "ResumableCheckpoint",
+    "WeightsSaver",
+    "finished_items",
+    "save_atomically",
+    "save_weights",
+]
 
 
 def save_atomically(content: Any, path: str | Path) -> None:
@@ -34,6 +42,27 @@ def finished_items(engine: Engine) -> Iterator[tuple[dict[str, Any], dict[str, A
 def save_weights(network: torch.nn.Module, path: str | Path) -> None:
     """Write a network's state dict as plain contiguous tensors, which load whatever memory format the run used."""
     save_atomically({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, path)
+
+
+class AverageStart:
+    """Start an average of weights where the network stands when the run starts, not where it stood when it was made.
+
+    In between, a handler such as MONAI's ``CheckpointLoader``, which MONAI Label puts before all others, may have
+    loaded other weights; the average would else keep a share of the random ones. Attach it behind such a handler and
+    before ``ResumableCheckpoint``.
+
+    Args:
+        average: holds the network and its average.
+    """
+
+    def __init__(self, average: EMAHandler) -> None:
+        self.average = average
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        self.average.ema_model.load_state_dict(self.average.model.state_dict())
 
 
 class EpochSeed:

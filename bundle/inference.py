@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.data import MetaTensor
+from monai.inferers import SimpleInferer
 from monai.transforms import MapTransform
 from PIL import Image
 
@@ -25,9 +26,25 @@ from bundle.overlays import draw_overlay, outlined_close_up
 from bundle.report import Report, Row
 from bundle.rims import measure_rims
 
-__all__ = ["CleanLabeld", "ReportWriter"]
+__all__ = ["ChannelsLastInferer", "CleanLabeld", "ReportWriter"]
 
 logger = logging.getLogger(__name__)
+
+
+class ChannelsLastInferer(SimpleInferer):
+    """``SimpleInferer`` that brings the network into the memory format that the configs give it.
+
+    Whoever makes the network from ``network_def`` alone, as MONAI Label does, gets the command line's prediction to the
+    last bit; in another format the convolutions round differently.
+    """
+
+    def __call__(
+        self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """Logits of ``inputs`` (B x 3 x W x H); the network stays in the format."""
+        if isinstance(network, torch.nn.Module):
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return super().__call__(inputs, network, *args, **kwargs)
 
 
 class CleanLabeld(MapTransform):

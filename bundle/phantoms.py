@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
+from scipy import integrate, ndimage
 
 from bundle.cameras import CAMERA_STYLES, CameraStyle, as_jpeg, through_camera
 
@@ -113,7 +113,7 @@ class _Outline:
 
     @property
     def area(self) -> float:
-        return float(np.trapezoid(self.radii**2 / 2, _ANGLES))
+        return float(integrate.trapezoid(self.radii**2 / 2, _ANGLES))
 
 
 @dataclass(frozen=True)
@@ -185,9 +185,9 @@ def _draw_outline(rng: np.random.Generator, aspect: float, height: float, wobble
         radii = radii * (1 + rng.normal(0, wobble / order) * np.cos(order * _ANGLES + rng.uniform(0, 2 * np.pi)))
     # Dents move the centroid away from the pole of the radii; the outline is re-expressed around its centroid.
     x, y = radii * np.cos(_ANGLES), radii * np.sin(_ANGLES)
-    area = np.trapezoid(radii**2 / 2, _ANGLES)
-    x = x - np.trapezoid(radii**3 * np.cos(_ANGLES) / 3, _ANGLES) / area
-    y = y - np.trapezoid(radii**3 * np.sin(_ANGLES) / 3, _ANGLES) / area
+    area = integrate.trapezoid(radii**2 / 2, _ANGLES)
+    x = x - integrate.trapezoid(radii**3 * np.cos(_ANGLES) / 3, _ANGLES) / area
+    y = y - integrate.trapezoid(radii**3 * np.sin(_ANGLES) / 3, _ANGLES) / area
     resampled = np.interp(_ANGLES, np.arctan2(y, x)[:-1], np.hypot(x, y)[:-1], period=2 * np.pi)
     return _Outline((0.0, 0.0), resampled * height / np.ptp(resampled * np.sin(_ANGLES)))
 

@@ -28,10 +28,22 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels import apply_color_lut, pixel_array
 
 from bundle.errors import UnreadablePhotographError
 from bundle.folders import DICOM_SUFFIXES, NIFTI_SUFFIXES, PHOTOGRAPH_SUFFIXES, check_label_format, has_dicom_preamble
+
+try:
+    from pydicom.pixels import apply_color_lut, pixel_array
+except ImportError:
+    # MONAI Label's own requirements hold pydicom below 3, whose arrays are still in the stored colour space.
+    from pydicom.pixel_data_handlers import apply_color_lut, convert_color_space  # type: ignore[no-redef]
+
+    def pixel_array(dataset: pydicom.FileDataset) -> np.ndarray:  # type: ignore[misc]
+        """As in pydicom 3: the stored values, YBR converted to RGB."""
+        interpretation = str(dataset.PhotometricInterpretation)
+        values: np.ndarray = dataset.pixel_array
+        return convert_color_space(values, interpretation, "RGB") if interpretation.startswith("YBR_FULL") else values
+
 
 __all__ = ["MAX_PIXELS", "MIN_SIDE", "LabelReader", "PhotographReader", "SameSized"]
 
@@ -114,6 +126,8 @@ class PhotographReader(ImageReader):
 class LabelReader(ImageReader):
     """Reads a label of disc and cup. Labels lie in the orientation in which the photograph is displayed.
 
+    NIfTI arrays, which annotation tools such as 3D Slicer write, are taken as ``PhotographReader`` takes them.
+
     Args:
         label_format: ``index`` (0 background, 1 disc rim, 2 cup; in a palette image the indices count, not the
             colours), ``refuge`` (255, 128, 0) or ``pair`` (two files, disc and cup; what is not 0 is foreground, or
@@ -129,8 +143,8 @@ class LabelReader(ImageReader):
         self.label_format = label_format
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
-        """Whether every file is a picture by its suffix."""
-        return bool(is_supported_format(filename, ["png", "bmp", "tif", "tiff"]))
+        """Whether every file is a picture or a NIfTI array by its suffix."""
+        return bool(is_supported_format(filename, ["png", "bmp", "tif", "tiff", "nii", "nii.gz"]))
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> tuple[str, ...]:
         """The names in ``data``, still to be decoded: one, or ``(disc, cup)`` for ``pair``."""
@@ -398,6 +412,11 @@ def _dicom_pixels(path: Path, dataset: pydicom.FileDataset) -> np.ndarray:
 
 def _nifti(path: Path) -> np.ndarray:
     """A NIfTI image as (W, H) or (W, H, 3) in 0 to 255."""
+    return _in_byte_range(path, _nifti_values(path))
+
+
+def _nifti_values(path: Path) -> np.ndarray:
+    """A NIfTI image's values as stored, (W, H) or (W, H, 3)."""
     image: Any = nibabel.load(path)
     shape = tuple(image.shape)
     size, rest = shape[:2], tuple(side for side in shape[2:] if side != 1)
@@ -412,7 +431,7 @@ def _nifti(path: Path) -> np.ndarray:
     values = np.asanyarray(image.dataobj).reshape(size + rest)
     if in_fields:
         values = np.stack([values[field] for field in in_fields], axis=-1)
-    return _in_byte_range(path, values[..., :3] if values.ndim == 3 else values)
+    return values[..., :3] if values.ndim == 3 else values
 
 
 def _check_gzip(path: Path) -> None:
@@ -426,6 +445,8 @@ def _label_values(path: Path, indices: bool) -> np.ndarray:
     """A label's values, (W, H), or (W, H, 3) if in colour; ``indices`` prefers a palette's indices to its colours."""
     with _refusal(path):
         _check_file(path)
+        if path.name.lower().endswith(NIFTI_SUFFIXES):
+            return _nifti_values(path)
         with _opened_picture(path) as picture:
             picture.info.clear()
             single = picture.mode in ("1", "L", "I", "F") or picture.mode.startswith("I;16")

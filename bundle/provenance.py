@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bundle.datasets import item_name
+
 __all__ = ["fingerprint", "model_identity"]
 
 
@@ -16,7 +18,8 @@ def fingerprint(checkpoint: str | Path, items: Sequence[dict[str, Any]], *settin
 
     Args:
         checkpoint: file of the weights; a file that is not there counts as empty.
-        items: photographs with ``name`` and ``image``. Nothing else of an item is looked at, labels least of all.
+        items: photographs with ``image`` (a path) and, mostly, ``name``. Nothing else of an item is looked at, labels
+            least of all.
         settings: whatever else the result depends on; must go into JSON.
 
     Returns:
@@ -25,10 +28,10 @@ def fingerprint(checkpoint: str | Path, items: Sequence[dict[str, Any]], *settin
     digest = hashlib.sha256()
     path = Path(checkpoint)
     digest.update(path.read_bytes() if path.is_file() else b"")
-    for item in sorted(items, key=lambda item: item["name"]):
+    for item in sorted(items, key=item_name):
         image = Path(item["image"])
         stat = image.stat() if image.exists() else None
-        what = [item["name"], stat and stat.st_size, stat and stat.st_mtime_ns]
+        what = [item_name(item), stat and stat.st_size, stat and stat.st_mtime_ns]
         digest.update(json.dumps(what).encode())
     digest.update(json.dumps(settings, sort_keys=True).encode())
     return digest.hexdigest()[:32]

@@ -14,6 +14,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.metrics import compute_average_surface_distance, compute_dice, compute_hausdorff_distance
 
+from bundle.datasets import item_name
 from bundle.folders import atomic_write
 from bundle.handlers import finished_items
 from bundle.measurements import measure
@@ -95,7 +96,7 @@ class ScoresSaver:
     """Ignite handler that scores each photograph and writes ``metrics.json`` and ``metrics.csv`` after the epoch.
 
     It reads ``engine.state.output``: a list of items with ``pred`` and ``label`` (2 x W x H masks of disc and cup) and
-    the item's ``name`` from ``engine.state.batch``. The summary also goes to ``engine.state.metrics``.
+    the item's name (see ``item_name``) from ``engine.state.batch``. The summary also goes to ``engine.state.metrics``.
 
     Args:
         output_dir: where the two files go.
@@ -114,7 +115,7 @@ class ScoresSaver:
         """Score the photographs of one iteration."""
         for item, output in finished_items(engine):
             scores = score_image(output["pred"].cpu(), output["label"].cpu())
-            self.rows.append({"image": item["name"], **scores})
+            self.rows.append({"image": item_name(item), **scores})
 
     def write(self, engine: Engine) -> None:
         """Write both files, each whole or not at all."""

@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 from PIL import Image
 
-from bundle.datasets import PhotographDataset, collate_readable, exit_status, unreadable_cause
+from bundle.datasets import PhotographDataset, collate_readable, exit_status, item_name, unreadable_cause
 from bundle.errors import UnreadablePhotographError
 from bundle.photographs import PhotographReader
 from bundle.views import DiscViewd
@@ -121,3 +121,10 @@ def test_exit_status_is_1_if_something_was_unreadable():
     with pytest.raises(SystemExit) as raised:
         exit_status({"b": "empty"})
     assert raised.value.code == 1
+
+
+def test_an_item_without_a_name_is_called_by_its_file():
+    path = "folder/a.b.png"
+    assert item_name({"image": path, "name": "other"}) == "other"
+    assert item_name({"image": path}) == "a.b.png"
+    assert item_name({"image": MetaTensor(torch.zeros(3, 2, 2), meta={"filename_or_obj": path})}) == "a.b.png"

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine, Events
+from ignite.handlers import EMAHandler
 from monai.transforms import Compose, RandScaleIntensityd
 from torch import nn
 
 from bundle.handlers import (
+    AverageStart,
     EpochSeed,
     ResumableCheckpoint,
     WeightsSaver,
@@ -149,3 +151,14 @@ def test_items_go_with_their_outputs_and_none_is_lost():
     engine.state.output.pop()
     with pytest.raises(ValueError, match="shorter"):
         list(finished_items(engine))
+
+
+def test_an_average_starts_from_weights_that_a_handler_loads():
+    model = nn.Linear(2, 1)
+    average = EMAHandler(model, momentum=0.5)
+    engine = Engine(lambda *_: None)
+    engine.add_event_handler(Events.STARTED, lambda: nn.init.constant_(model.weight, 3.0))
+    average.attach(engine)
+    AverageStart(average).attach(engine)
+    engine.run([0])
+    assert torch.equal(average.ema_model.weight, torch.full((1, 2), 3.0))

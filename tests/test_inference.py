@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import os
 from types import SimpleNamespace
@@ -11,9 +12,10 @@ import pytest
 import torch
 from ignite.engine import Engine
 from monai.data import MetaTensor
+from monai.inferers import SimpleInferer
 from PIL import Image
 
-from bundle.inference import CleanLabeld, ReportWriter
+from bundle.inference import ChannelsLastInferer, CleanLabeld, ReportWriter
 
 WIDTH, HEIGHT = 60, 40
 
@@ -27,6 +29,14 @@ def label_map(*boxes: tuple[int, int, int, int, int]) -> torch.Tensor:
 
 
 DISC, CUP = (30, 5, 50, 25, 1), (35, 8, 45, 20, 2)
+
+
+def test_the_prediction_does_not_depend_on_the_networks_memory_format(network, make_images):
+    images = make_images(1)
+    with torch.no_grad():
+        plain = ChannelsLastInferer()(images, copy.deepcopy(network))
+        given = SimpleInferer()(images, network.to(memory_format=torch.channels_last))
+    assert torch.equal(plain, given)
 
 
 def test_the_largest_disc_and_its_cup_are_kept_without_holes():

@@ -327,7 +327,7 @@ def write_dicom(
     meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.77.1.5.1"  # Ophthalmic photography, 8 bit
     meta.MediaStorageSOPInstanceUID = generate_uid()
     meta.TransferSyntaxUID = elements.pop("syntax", ExplicitVRLittleEndian)
-    dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128, is_implicit_VR=False)
     dataset.PatientName = "Doe^Jane"
     dataset.PatientID = "4711"
     dataset.PatientBirthDate = "19700101"
@@ -341,7 +341,8 @@ def write_dicom(
     dataset.PixelData = values.tobytes()
     for keyword, value in elements.items():
         setattr(dataset, keyword, value)
-    dataset.save_as(path, enforce_file_format=True)
+    # A file of part 10 in the argument's old name, which pydicom 2 (MONAI Label's) and 3 both know.
+    dataset.save_as(path, write_like_original=False)
     return path
 
 
@@ -604,6 +605,21 @@ def test_index_label_with_a_palette(tmp_path: Path) -> None:
     with Image.open(tmp_path / "a.png") as stored:
         assert stored.mode == "P"
     expect_label(str(tmp_path / "a.png"))
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+def test_index_label_in_nifti(tmp_path: Path, name: str, dtype: Any) -> None:
+    # 3D Slicer writes one slice, its axes pointing to the left and to the back.
+    values = label_pattern().T[..., None].astype(dtype)
+    nibabel.save(nibabel.Nifti1Image(values, np.diag([-1.0, -1.0, 1.0, 1.0])), tmp_path / name)
+    expect_label(str(tmp_path / name))
+
+
+def test_a_nifti_label_with_other_values_is_refused(tmp_path: Path) -> None:
+    values = label_pattern().T.astype(np.float32) / 2
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "a.nii.gz")
+    assert "0.5" in label_refusal(str(tmp_path / "a.nii.gz"))
 
 
 def test_refuge_label(tmp_path: Path) -> None:
