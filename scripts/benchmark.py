@@ -60,7 +60,9 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "teacher answers from one look": {"consensus": None},
     "norm statistics of the source": {"statistics": 0.0},
     "norm statistics of the target": {"statistics": 1.0},
-    "larger learning rate, falling": {"learning_rate": 5e-4, "learning_rate_decay": 0.1},
+    "larger learning rate": {"learning_rate": 5e-4},
+    "twice the steps": {"max_epochs": 20, "least_steps": 80},
+    "hard labels from 0.5": {"train#losses#class_balanced#threshold": 0.5},
     "norm layers only": {"trainable": "norm", "learning_rate": 1e-3},
     "soft labels instead of balanced hard ones": {"losses": {"class_balanced": None, "consistency": 1.0}},
     "stage 1 and contrast beside it": {
