@@ -25,7 +25,15 @@ from bundle.folders import atomic_write
 from bundle.handlers import save_weights
 from bundle.losses import AdaptationOutput
 from bundle.network import DiscCupUNet, load_weights
-from bundle.passes import HeadInput, agreement, channel_masks, dropout_of, stochastic_log_odds, stochastic_logits
+from bundle.passes import (
+    HeadInput,
+    agreement,
+    channel_masks,
+    dropout_of,
+    expected_dice,
+    stochastic_log_odds,
+    stochastic_logits,
+)
 from bundle.refinement import load_pseudo_label
 from bundle.regions import CLASSES, nested_probabilities
 
@@ -184,13 +192,13 @@ class LossValues:
 
 
 class AgreementEvaluator(SupervisedEvaluator):
-    """``SupervisedEvaluator`` that adds to each prediction how far stochastic passes and other views agree with it.
+    """``SupervisedEvaluator`` that adds to each prediction what can be said without labels of how good it is.
 
-    The output gets ``agreement`` and, if there are views, ``view_agreement`` (B x 2 each, disc and cup, in [0, 1]): the
-    mean Dice between each pass, or each view, and what all of them say together.
+    The output gets, B x 2 each (disc, cup) and in [0, 1], ``expected_dice`` (see there), and if there are passes or
+    views ``agreement`` or ``view_agreement``: the mean Dice between each of them and what all of them say together.
 
     Args:
-        passes: T.
+        passes: T; 0 for none.
         seed: of the dropout masks.
         views: which views; None for none, which costs one forward pass less for each.
         kwargs: arguments of ``SupervisedEvaluator``.
@@ -220,12 +228,15 @@ class AgreementEvaluator(SupervisedEvaluator):
     def _measuring(self, inferer: Any, head_input: HeadInput, names: list[str]) -> Any:
         def infer(inputs: torch.Tensor, network: DiscCupUNet, *args: Any, **kwargs: Any) -> torch.Tensor:
             prediction = inferer(inputs, network, *args, **kwargs)
-            features = head_input.features
-            features = features.as_tensor() if isinstance(features, MetaTensor) else features
-            head = network.segmentation_head
-            masks = channel_masks(names, self.passes, features.shape[1], dropout_of(head), self.seed).to(features)
-            z = stochastic_log_odds(stochastic_logits(head, features, masks))
-            self.state.output["agreement"] = agreement(z)
+            logits = prediction.as_tensor() if isinstance(prediction, MetaTensor) else prediction
+            self.state.output["expected_dice"] = expected_dice(logits)
+            if self.passes:
+                features = head_input.features
+                features = features.as_tensor() if isinstance(features, MetaTensor) else features
+                head = network.segmentation_head
+                masks = channel_masks(names, self.passes, features.shape[1], dropout_of(head), self.seed).to(features)
+                z = stochastic_log_odds(stochastic_logits(head, features, masks))
+                self.state.output["agreement"] = agreement(z)
             if self.views is not None:
                 plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
                 self.state.output["view_agreement"] = self.views.agreement(plain, network)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import stats
 
-__all__ = ["average_over_runs", "gap_closed", "mean_and_sd", "paired_wilcoxon", "spearman"]
+__all__ = ["average_over_runs", "failure_auroc", "gap_closed", "mean_and_sd", "paired_wilcoxon", "spearman"]
 
 
 def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
@@ -72,6 +72,23 @@ def paired_wilcoxon(a: Mapping[str, float], b: Mapping[str, float]) -> float:
     _check_same_photographs([a, b])
     differences = np.array([a[name] - b[name] for name in a])
     return float(stats.wilcoxon(differences).pvalue) if differences.any() else 1.0
+
+
+def failure_auroc(uncertainty: Sequence[float], failed: Sequence[bool]) -> float:
+    """Area under the ROC curve of finding failures by uncertainty: how often a failure has more of it than a success.
+
+    Returns:
+        0.5 for an uncertainty that says nothing, 1 for one that puts all failures first; ties count half. NaN where
+        nothing failed, or everything.
+
+    Raises:
+        ValueError: when the two are not equally long.
+    """
+    pairs = list(zip(uncertainty, failed, strict=True))
+    bad, good = ([u for u, failure in pairs if bool(failure) is kind] for kind in (True, False))
+    if not bad or not good:
+        return math.nan
+    return float(stats.mannwhitneyu(bad, good).statistic) / (len(bad) * len(good))
 
 
 def spearman(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, int]:

@@ -78,7 +78,7 @@ class ReportWriter:
     """Ignite handler that writes masks and overlays as they come, and the report at the end.
 
     Each item of ``engine.state.batch`` holds ``name``, ``image`` and ``photograph`` (3 x W x H, 0..255), each of
-    ``engine.state.output`` holds ``pred`` (W x H, uint8) and ``agreement`` (disc, cup).
+    ``engine.state.output`` holds ``pred`` (W x H, uint8) and ``expected_dice`` (disc, cup).
 
     Args:
         output_dir: receives ``masks/``, ``overlays/``, ``report.csv``, ``measurements.csv`` and ``report.html``.
@@ -101,7 +101,7 @@ class ReportWriter:
         dataset_dir: str | Path,
         dataset: PhotographDataset,
         model: str,
-        max_uncertainty: float = 0.1,
+        max_uncertainty: float = 0.08,
         min_confidence: float = 0.7,
         guess_eye: bool = True,
         rim_sector: float = 30.0,
@@ -145,7 +145,7 @@ class ReportWriter:
         with atomic_write(safe_output_path(self.output_dir, overlay)) as path:
             draw_overlay(photograph, label).save(path, compress_level=1)
         measurements = measure(label)
-        uncertainty = 1 - float(min(output["agreement"]))
+        uncertainty = 1 - float(min(output["expected_dice"]))
         found = bool(label.any())
         reasons = self._reasons(item["image"], label, measurements, uncertainty) if found else []
         row = Row.of(

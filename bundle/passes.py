@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bundle.network import DiscCupUNet
-from bundle.regions import log_odds
+from bundle.regions import log_odds, nested_probabilities
 
 __all__ = [
     "HeadInput",
@@ -18,6 +18,7 @@ __all__ = [
     "channel_masks",
     "classifier_of",
     "dropout_of",
+    "expected_dice",
     "stochastic_log_odds",
     "stochastic_logits",
 ]
@@ -124,3 +125,20 @@ def agreement(z: torch.Tensor) -> torch.Tensor:
     overlap = (passes & mean).sum(dim=3).float()
     total = (passes.sum(dim=3) + mean.sum(dim=3)).float()
     return torch.where(total > 0, 2 * overlap / total.clamp(min=1), torch.ones_like(total)).mean(dim=1)
+
+
+def expected_dice(logits: torch.Tensor) -> torch.Tensor:
+    """The Dice that is expected if the probabilities are true: 2 sum(p y) / (sum(p) + sum(y)), with y = p > 0.5.
+
+    It needs one pass and no labels. The more of a structure lies in doubt, the lower it is, and a structure of which
+    nothing is beyond doubt has none.
+
+    Args:
+        logits: B x 3 x W x H.
+
+    Returns:
+        B x 2 in [0, 1], disc and cup; 0 where nothing of the structure is predicted.
+    """
+    p = nested_probabilities(logits).flatten(2)
+    y = (p > 0.5).to(p)
+    return 2 * (p * y).sum(dim=2) / (p + y).sum(dim=2).clamp(min=1e-6)

@@ -198,7 +198,10 @@ def asked_for(run: Run, setup: Setup) -> dict[str, Any]:
     asked: dict[str, Any] = {"weights": model_identity(CHECKPOINT), "images": setup.images, "of": made_of(run.target)}
     if run.recipe == SUPERVISED:
         asked["ceiling"] = CEILING
-    elif run.recipe != SOURCE:
+    elif run.recipe == SOURCE:
+        # What inference reports as uncertainty, which the page holds against the true Dice.
+        asked["uncertainty"] = "expected Dice"
+    else:
         direct = ablation_overrides(run.row)
         own = direct.pop(f"recipes#{PLUS}", CONFIG["recipes"][run.recipe])
         settings = choose_recipe({run.recipe: own}, run.recipe, CONFIG["recipe_defaults"])

@@ -119,8 +119,8 @@ def _marker(recipe: str, peers: Sequence[str]) -> str:
 
 
 def reliability_figure(results: Results) -> Figure | None:
-    """Photograph by photograph: the agreement of the passes of inference against the true Dice."""
-    points = {recipe: _agreements(results, recipe) for recipe in (SOURCE, PLUS)}
+    """Photograph by photograph: what inference expects against the true Dice of the worse structure."""
+    points = {recipe: _expectations(results, recipe) for recipe in (SOURCE,)}
     points = {recipe: each for recipe, each in points.items() if len(each)}
     if not points:
         return None
@@ -139,28 +139,26 @@ def reliability_figure(results: Results) -> Figure | None:
         axes.set_title(f"{recipe}: {len(each)} photographs", loc="left", fontsize=12)
         axes.grid(color="#e3e8ea", linewidth=0.8)
         axes.set_axisbelow(True)
-    panels[0][0].set_ylabel("true mean of disc and cup Dice")
+    panels[0][0].set_ylabel("true Dice, the lower of disc and cup")
     marks = {
         "a photograph": {"marker": ".", "linestyle": "", "alpha": 0.5, "markersize": 9},
         "mean of an eighth of them": {"marker": "o", "linestyle": "-"},
-        "agreement = Dice": {"linestyle": (0, (4, 3))},
+        "as expected": {"linestyle": (0, (4, 3))},
     }
     handles = [Line2D([], [], color="#20262a", label=label, **mark) for label, mark in marks.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
-def _agreements(results: Results, recipe: str) -> np.ndarray:
-    """Agreement and true Dice of each photograph of all targets with a report, N x 2."""
-    pairs = []
-    for target in results.targets:
-        for run in results.of(target, recipe):
-            report = run.folder / "inference" / "report.csv"
-            if not report.is_file():
-                continue
-            with report.open(newline="", encoding="utf-8") as file:
-                rows = {Path(row["image"]).stem: row["uncertainty"] for row in csv.DictReader(file)}
-            pairs += [(1 - float(rows[name]), dice) for name, dice in run.dice.items() if rows.get(name)]
+def _expectations(results: Results, recipe: str) -> np.ndarray:
+    """1 - uncertainty and true Dice of the worse structure of each photograph of all targets with a report, N x 2."""
+    pairs = [
+        (1 - run.uncertainty[name], worst)
+        for target in results.targets
+        for run in results.of(target, recipe)
+        for name, worst in run.worst.items()
+        if name in run.uncertainty
+    ]
     return np.array(pairs).reshape(-1, 2)
 
 

@@ -6,20 +6,23 @@ import csv
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bundle.comparison import average_over_runs, gap_closed, mean_and_sd, paired_wilcoxon, spearman
+from bundle.comparison import average_over_runs, failure_auroc, gap_closed, mean_and_sd, paired_wilcoxon, spearman
 from bundle.folders import atomic_write
 from bundle.scores import CLASSES
+from bundle.stages import BUNDLE_ROOT
 
 REAL, SOURCE, SUPERVISED, PLUS = "drishti_gs", "source", "supervised", "plus"
 PEERS = ("bn", "tent", "dpl", "cbmt", "pfa", "dac", "grad_cl")
 BEGIN, END = "<!-- benchmark -->", "<!-- end of benchmark -->"
 RATIO, PROFILE = "refinement/ratio", "profile/plus"
 NONE = "–"
+FAILED = 0.8
+"""A photograph whose disc or cup has a lower Dice is one that a reader should look at."""
 HARM = 0.003
 """A recipe whose mean Dice is lower than the source's by more than this is marked."""
 LISTED = 12
@@ -39,6 +42,8 @@ class Result:
         folder: where its files lie.
         metrics: ``metrics.json`` on the scored photographs.
         dice: mean of disc and cup Dice of each scored photograph.
+        worst: the lower of the two.
+        uncertainty: of each photograph as ``inference`` reports it, 1 without a disc; empty where it was not run.
         adaptation: ``adaptation.json``, empty without adaptation.
         forgotten: ``metrics.json`` on the held-out source photographs, empty where it was not measured.
         facts: ``result.json``.
@@ -51,6 +56,8 @@ class Result:
     folder: Path
     metrics: dict[str, Any]
     dice: dict[str, float]
+    worst: dict[str, float] = field(default_factory=dict)
+    uncertainty: dict[str, float] = field(default_factory=dict)
     adaptation: dict[str, Any] = field(default_factory=dict)
     forgotten: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -118,7 +125,9 @@ def load(runs: Iterable[tuple[Any, Path]]) -> Results:
                 run.row,
                 folder,
                 metrics=_json(folder / "metrics.json"),
-                dice=_dice_by_photograph(folder / "metrics.csv"),
+                dice=_dice_by_photograph(folder / "metrics.csv", lambda values: sum(values) / len(values)),
+                worst=_dice_by_photograph(folder / "metrics.csv", min),
+                uncertainty=_uncertainties(folder / "inference" / "report.csv"),
                 adaptation=_json(folder / "adaptation.json"),
                 forgotten=_json(folder / "forgotten" / "metrics.json"),
                 facts=_json(folder / "result.json"),
@@ -139,14 +148,21 @@ def _json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def _dice_by_photograph(path: Path) -> dict[str, float]:
-    """Mean of the Dice of the structures that the label shows."""
+def _dice_by_photograph(path: Path, summary: Callable[[list[float]], float]) -> dict[str, float]:
+    """A summary of the Dice of the structures that the label shows; 0 where it shows none."""
     scores = {}
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             values = [float(row[f"{name}_dice"]) for name in CLASSES if row[f"{name}_dice"]]
-            scores[row["image"]] = sum(values) / len(values) if values else 0.0
+            scores[row["image"]] = summary(values) if values else 0.0
     return scores
+
+
+def _uncertainties(path: Path) -> dict[str, float]:
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        return {Path(row["image"]).stem: float(row["uncertainty"] or 1) for row in csv.DictReader(file)}
 
 
 def render(
@@ -170,7 +186,8 @@ def render(
         _real_target(results),
         _all_targets(results, figures),
         _forgotten(results),
-        _prediction(results, figures),
+        _prediction(results),
+        _trust(results, figures),
         _ablation(results),
         _speed(speed),
         _provenance(results, speed, facts),
@@ -327,7 +344,7 @@ def _number(value: Any) -> float | None:
     return sum(values) / len(values)
 
 
-def _prediction(results: Results, figures: Mapping[str, str]) -> list[str]:
+def _prediction(results: Results) -> list[str]:
     pairs = predictions(results)
     if not pairs:
         return []
@@ -346,7 +363,47 @@ def _prediction(results: Results, figures: Mapping[str, str]) -> list[str]:
         "A row is one thing measured without labels before and after, the mean over disc and cup. Runs on the same",
         "target are not independent, so p is too small.",
         "",
-        *_figure(figures, "reliability", "Predicted agreement against true Dice, photograph by photograph"),
+    ]
+
+
+def _trust(results: Results, figures: Mapping[str, str]) -> list[str]:
+    threshold = json.loads((BUNDLE_ROOT / "configs" / "inference.json").read_text(encoding="utf-8"))["max_uncertainty"]
+    rows, everything = [], []
+    for target in results.targets:
+        pairs = [
+            (run.uncertainty[name], worst < FAILED)
+            for run in results.of(target, SOURCE)
+            for name, worst in run.worst.items()
+            if name in run.uncertainty
+        ]
+        everything += pairs
+        rows += [_trust_row(target, pairs, threshold)] if pairs else []
+    if not rows:
+        return []
+    return [
+        "## Trust: which photographs to look at",
+        "",
+        "Of the source model, photograph by photograph: does the `uncertainty` of `inference` find those whose disc",
+        f"or cup Dice is below {FAILED}? Marked are those above `max_uncertainty` ({threshold}).",
+        "",
+        *table(
+            ["target", "photographs", "failed", "area under the ROC curve", "failed ones marked", "others marked"],
+            [*rows, _trust_row("all", everything, threshold)],
+        ),
+        "",
+        *_figure(figures, "reliability", "1 - uncertainty against the true Dice, photograph by photograph"),
+    ]
+
+
+def _trust_row(name: str, pairs: Sequence[tuple[float, bool]], threshold: float) -> list[str]:
+    marked = {kind: [value > threshold for value, failed in pairs if failed is kind] for kind in (True, False)}
+    area = failure_auroc(*zip(*pairs, strict=True))
+    return [
+        name,
+        str(len(pairs)),
+        str(len(marked[True])),
+        NONE if math.isnan(area) else f"{area:.3f}",
+        *(f"{100 * sum(each) / len(each):.0f} %" if each else NONE for each in marked.values()),
     ]
 
 

@@ -33,7 +33,7 @@ from bundle.errors import CallError
 from bundle.handlers import save_weights
 from bundle.losses import AdaptationLoss, PseudoLabelLoss
 from bundle.network import load_weights
-from bundle.passes import agreement, channel_masks, stochastic_log_odds, stochastic_logits
+from bundle.passes import agreement, channel_masks, expected_dice, stochastic_log_odds, stochastic_logits
 
 RECIPES = {"plus": {"max_epochs": 2}, "bn": {"max_epochs": 0}}
 
@@ -162,15 +162,9 @@ def test_a_teacher_sees_the_photograph_before_its_colours_were_changed(network, 
 
 def evaluate(network, batches, **more) -> tuple[AgreementEvaluator, MeasuresWithoutLabels, list]:
     measures, outputs = MeasuresWithoutLabels(), []
+    settings: dict = {"passes": 4, "val_handlers": [measures]} | more
     evaluator = AgreementEvaluator(
-        passes=4,
-        seed=3,
-        device="cpu",
-        val_data_loader=batches,
-        epoch_length=len(batches),
-        network=network,
-        val_handlers=[measures],
-        **more,
+        seed=3, device="cpu", val_data_loader=batches, epoch_length=len(batches), network=network, **settings
     )
     evaluator.add_event_handler("ITERATION_COMPLETED", lambda engine: outputs.extend(engine.state.output))
     evaluator.run()
@@ -197,6 +191,16 @@ def test_agreement_is_added_and_empty_batches_are_passed_over(network, batches):
     assert not network.segmentation_head._forward_pre_hooks
     assert isinstance(evaluator.inferer, SimpleInferer)
     assert (expected < 1).any()
+
+
+def test_without_passes_the_expected_dice_is_all(network, batches):
+    processing = Activationsd("pred", softmax=True)
+    outputs = evaluate(network, batches, passes=0, val_handlers=[], postprocessing=processing)[2]
+    with torch.no_grad():
+        expected = expected_dice(network(torch.cat([batches[0]["image"], batches[2]["image"]])))
+    for i, output in enumerate(outputs):
+        assert "agreement" not in output
+        assert output["expected_dice"].tolist() == pytest.approx(expected[i].tolist(), abs=1e-4)
 
 
 def test_postprocessing_does_not_change_the_agreement(network, batches):

@@ -432,6 +432,17 @@ def test_speed_is_a_photograph_s_share_of_the_command(results):
     assert "| all | 120.0 | 100 % |" in text
 
 
+def test_the_trust_table_counts_failures_that_are_marked(results):
+    assert "## Trust" not in render(results)
+    run = next(run for run in results.runs if (run.target, run.recipe) == ("none", "source"))
+    run.worst = dict(zip(NAMES, [0.7, 0.75, 0.9, 0.9, 0.9, 0.9, 0.79, 0.81], strict=True))
+    run.uncertainty = dict(zip(NAMES, [0.5, 0.01, 0.02, 0.02, 0.2, 0.02, 1.0, 0.02], strict=True))
+    rows = tables(render(results))["Trust: which photographs to look at"]
+    # Failures 0.5, 0.01 and 1 against successes 0.2 and four of 0.02: 10 of 15 pairs are in order.
+    assert list(rows[0].values()) == ["none", "8", "3", "0.667", "67 %", "20 %"]
+    assert [row["target"] for row in rows] == ["none", "all"]
+
+
 def test_the_profile_takes_a_whole_adaptation_apart(tmp_path):
     write_dataset(tmp_path / "in", 2, kind="crop", seed=5, size=64)
     recipes = {"recipes#plus#max_epochs": 1, "recipe": "plus", "image_size": 64, "view": "crop", "passes": 2}
@@ -492,6 +503,8 @@ def test_the_figures_are_drawn_and_real_photographs_stay_in_the_output_folder(re
             shutil.copytree(scored[run.target] / "label", run.folder / "inference" / "masks")
             rows = ["image,uncertainty", *(f"image/{name}.png,0.1" for name in NAMES)]
             (run.folder / "inference" / "report.csv").write_text("\n".join(rows))
+            run.uncertainty = benchmark_page.load([(run, run.folder)]).runs[0].uncertainty
+            assert run.uncertainty == dict.fromkeys(NAMES, 0.1)
     drawn = write_figures(results, setup, tmp_path / "docs")
     assert {path.name for path in drawn.values()} == {"gap_closed.png", "reliability.png", "gallery.jpg"}
     assert {path.name for path in (tmp_path / "docs").iterdir()} == {path.name for path in drawn.values()}

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from bundle.comparison import average_over_runs, gap_closed, mean_and_sd, paired_wilcoxon, spearman
+from bundle.comparison import average_over_runs, failure_auroc, gap_closed, mean_and_sd, paired_wilcoxon, spearman
 
 
 def test_the_standard_deviation_is_the_sample_s():
@@ -105,3 +105,14 @@ def test_spearman_leaves_out_what_was_not_measured_and_needs_three_pairs():
         assert n == len(x)
     with pytest.raises(ValueError, match="shorter|longer"):
         spearman([1, 2, 3], [1, 2])
+
+
+def test_the_auroc_counts_pairs_in_the_right_order():
+    uncertainty, failed = [0.9, 0.4, 0.4, 0.1], [True, False, True, False]
+    # Of the four pairs of a failure and a success three are in order and one is a tie.
+    assert failure_auroc(uncertainty, failed) == pytest.approx(3.5 / 4)
+    assert failure_auroc([1.0 - u for u in uncertainty], failed) == pytest.approx(0.5 / 4)
+    assert math.isnan(failure_auroc([0.1, 0.2], [True, True]))
+    assert math.isnan(failure_auroc([0.1, 0.2], [False, False]))
+    with pytest.raises(ValueError, match="zip\\(\\)"):
+        failure_auroc([0.1], [True, False])

@@ -67,17 +67,17 @@ def photograph(seed: int) -> torch.Tensor:
 
 
 def write_report(dataset_dir, output_dir, found: dict[str, tuple], unreadable: dict[str, str] | None = None) -> dict:
-    """``found`` holds (label, agreement, confidence) by path below ``dataset_dir``; rows by image."""
+    """``found`` holds (label, expected_dice, confidence) by path below ``dataset_dir``; rows by image."""
     paths = [*found, *(unreadable or {})]
     data = [{"name": path.replace("/", "_")[:-4], "image": str(dataset_dir / path)} for path in paths]
     dataset = SimpleNamespace(
         data=data, unreadable={k.replace("/", "_")[:-4]: v for k, v in (unreadable or {}).items()}
     )
     batches, outputs = [[]], [[]]
-    for i, (label, agreement, confidence, *stated) in enumerate(found.values()):
+    for i, (label, expected_dice, confidence, *stated) in enumerate(found.values()):
         view = MetaTensor(torch.zeros(3, 16, 16), meta={"disc_confidence": confidence, "laterality": "".join(stated)})
         batches.append([{"name": data[i]["name"], "image": view, "photograph": photograph(i)}])
-        outputs.append([{"pred": label[0], "agreement": torch.tensor(agreement)}])
+        outputs.append([{"pred": label[0], "expected_dice": torch.tensor(expected_dice)}])
     results = iter(outputs)
     engine = Engine(lambda *_: next(results))
     ReportWriter(output_dir, dataset_dir, dataset, "model.pt (sha256 abc)", 0.1, 0.7).attach(engine)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bundle.passes import HeadInput, agreement, channel_masks, stochastic_log_odds, stochastic_logits
+from bundle.passes import (
+    HeadInput,
+    agreement,
+    channel_masks,
+    expected_dice,
+    stochastic_log_odds,
+    stochastic_logits,
+)
 from bundle.regions import log_odds
 
 
@@ -103,3 +110,31 @@ def test_a_pass_that_misses_the_structure_counts_zero():
     z = torch.full((1, 4, 2, 4, 4), -3.0)
     z[:, 0] = 1.0
     assert agreement(z).tolist() == [[0.75, 0.75]]
+
+
+def logits_of(disc: torch.Tensor, cup: torch.Tensor) -> torch.Tensor:
+    """Logits of 1 x 3 x W x H whose nested probabilities are ``disc`` and ``cup`` (W x H)."""
+    return torch.stack((1 - disc, disc - cup, cup))[None].clamp(min=1e-12).log()
+
+
+def test_the_expected_dice_is_that_of_the_mean_over_all_labels_that_the_probabilities_allow():
+    disc, cup = torch.tensor([[0.9, 0.8, 0.3]]), torch.tensor([[0.6, 0.1, 0.0]])
+    found = expected_dice(logits_of(disc, cup))
+    assert found.shape == (1, 2)
+    assert found[0].tolist() == pytest.approx([2 * 1.7 / (2.0 + 2), 2 * 0.6 / (0.7 + 1)], abs=1e-5)
+
+
+def test_what_is_beyond_doubt_has_dice_one_and_what_is_not_predicted_has_none():
+    sure = torch.zeros(8, 8)
+    sure[2:6, 2:6] = 1.0
+    doubtful = torch.full((8, 8), 0.4)
+    assert expected_dice(logits_of(sure, torch.zeros(8, 8)))[0].tolist() == pytest.approx([1.0, 0.0], abs=1e-5)
+    assert expected_dice(logits_of(doubtful, doubtful))[0].tolist() == [0.0, 0.0]
+
+
+def test_more_doubt_lowers_the_expected_dice():
+    shape = torch.zeros(8, 8)
+    shape[2:6, 2:6] = 1.0
+    values = [float(expected_dice(logits_of(p, p))[0, 1]) for p in (shape * 0.99, shape * 0.8, shape * 0.6)]
+    assert values == sorted(values, reverse=True)
+    assert values[0] - values[-1] > 0.2
