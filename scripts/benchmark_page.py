@@ -388,7 +388,7 @@ def _trust(results: Results, figures: Mapping[str, str]) -> list[str]:
         "",
         *table(
             ["target", "photographs", "failed", "area under the ROC curve", "failed ones marked", "others marked"],
-            [*rows, _trust_row("all", everything, threshold)],
+            [*rows, _trust_row("together", everything, threshold)],
         ),
         "",
         *_figure(figures, "reliability", "1 - uncertainty against the true Dice, photograph by photograph"),

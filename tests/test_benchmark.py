@@ -440,7 +440,7 @@ def test_the_trust_table_counts_failures_that_are_marked(results):
     rows = tables(render(results))["Trust: which photographs to look at"]
     # Failures 0.5, 0.01 and 1 against successes 0.2 and four of 0.02: 10 of 15 pairs are in order.
     assert list(rows[0].values()) == ["none", "8", "3", "0.667", "67 %", "20 %"]
-    assert [row["target"] for row in rows] == ["none", "all"]
+    assert [row["target"] for row in rows] == ["none", "together"]
 
 
 def test_the_profile_takes_a_whole_adaptation_apart(tmp_path):
