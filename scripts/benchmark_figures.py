@@ -146,7 +146,7 @@ def reliability_figure(results: Results) -> Figure | None:
         "as expected": {"linestyle": (0, (4, 3))},
     }
     handles = [Line2D([], [], color="#20262a", label=label, **mark) for label, mark in marks.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3 if len(points) > 1 else 1, frameon=False)
     return figure
 
 
