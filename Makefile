@@ -23,7 +23,7 @@ $(VENV)/ready: pyproject.toml requirements.lock
 	@touch $@
 
 $(VENV)/ready-test: $(VENV)/ready
-	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[test,dicom]'
+	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[test,dicom,export,tracking]'
 	@touch $@
 
 $(VENV)/ready-benchmark: $(VENV)/ready
