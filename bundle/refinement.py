@@ -65,11 +65,20 @@ class PseudoLabelStore:
         path = self.root / "prototypes.pt"
         return torch.load(path, weights_only=True).get("fingerprint") if path.is_file() else None
 
-    def pending(self, items: Sequence[dict[str, Any]]) -> list[int]:
-        """Indices of the items that have neither a pseudo-label nor a waiting part of one."""
+    def pending(self, items: Sequence[dict[str, Any]], batch_size: int = 1) -> list[int]:
+        """Indices of the items in batches of which one has neither a pseudo-label nor a waiting part of one.
+
+        A convolution may round the same photograph differently in another batch, so a batch that was cut off is made
+        again as a whole, and a resumed run gives what an undisturbed one gives, to the last bit.
+
+        Args:
+            items: all of them, in the order in which they are divided into batches.
+            batch_size: photographs a batch.
+        """
         self._prepare()
         done = {path.name for folder in (self.final, self.partial) for path in _files(folder)}
-        return [i for i, item in enumerate(items) if f"{item['name']}.npz" not in done]
+        cut_off = {i // batch_size for i, item in enumerate(items) if f"{item['name']}.npz" not in done}
+        return [i for i in range(len(items)) if i // batch_size in cut_off]
 
     def add(self, name: str, **arrays: np.ndarray) -> None:
         """Keep what one photograph gave until the prototypes are known."""

@@ -199,6 +199,15 @@ def test_interrupted_while_finishing_it_resumes_to_the_same_files(items, refine,
     assert_same_files(tmp_path / "straight", tmp_path / "broken")
 
 
+def test_a_batch_that_was_cut_off_is_made_again_as_a_whole(items, refine, tmp_path):
+    refine(tmp_path, items[:1], finish=False)
+    store = PseudoLabelStore(tmp_path, "f")
+    assert store.pending(items, batch_size=1) == list(range(1, COUNT))
+    assert store.pending(items, batch_size=2) == list(range(COUNT))
+    refine(tmp_path, items[1:2], finish=False)
+    assert store.pending(items, batch_size=2) == list(range(2, COUNT))
+
+
 @pytest.mark.parametrize("folder", [".refinement", "pseudo_labels"])
 def test_what_a_killed_write_left_behind_is_not_taken_for_a_photograph(items, refine, tmp_path, folder):
     refine(tmp_path / "straight", items)
