@@ -300,6 +300,8 @@ class AdaptationResult:
             adapted weights whatever the measures say, as published methods do.
         collapse: harm, whatever the tolerance, is that background, disc or cup keeps less than this share of the area
             that it had; in [0, 1]. The predicted Dice does not tell: views agree on what none of them shows.
+        least_disc: a target in which the source's disc takes a smaller share of the view teaches nothing that could be
+            judged, and leaves the source's weights; in [0, 1].
         guard: knows whether training diverged; None where nothing watched.
     """
 
@@ -311,6 +313,7 @@ class AdaptationResult:
         checkpoint: str | Path,
         tolerance: float | None = None,
         collapse: float = 0.1,
+        least_disc: float = 0.01,
         guard: DivergenceGuard | None = None,
     ) -> None:
         self.output_dir = Path(output_dir)
@@ -319,6 +322,7 @@ class AdaptationResult:
         self.checkpoint = checkpoint
         self.tolerance = tolerance
         self.collapse = collapse
+        self.least_disc = least_disc
         self.guard = guard
 
     def __call__(self, before: MeasuresWithoutLabels, after: MeasuresWithoutLabels, dataset: PhotographDataset) -> None:
@@ -360,11 +364,14 @@ class AdaptationResult:
         dice, areas = ((before[key], after[key]) for key in ("predicted_dice", "area_share"))
         if not (has_finite_weights(self.network) and all(map(math.isfinite, dice[1].values()))):
             return "the adapted weights or their answers are not finite"
+        if areas[0]["optic_disc"] < self.least_disc:
+            return f"the source's weights see next to no optic disc ({areas[0]['optic_disc']:.4f} of the view)"
         for name in CLASSES:
             if self.tolerance is not None and dice[1][name] - dice[0][name] < -self.tolerance:
                 return f"the predicted Dice of the {name} fell from {dice[0][name]:.3f} to {dice[1][name]:.3f}"
-        for (name, had), has in zip(_with_background(areas[0]).items(), _with_background(areas[1]).values()):
-            if has < self.collapse * had:
+        had_areas, has_areas = map(_with_background, areas)
+        for name, had in had_areas.items():
+            if (has := has_areas[name]) < self.collapse * had:
                 return f"the {name}'s share of the view fell from {had:.4f} to {has:.4f}"
         return ""
 

@@ -135,7 +135,9 @@ class ResumableCheckpoint:
         """Replace the checkpoint by the state after this epoch, unless a network holds values that are not finite."""
         for name, thing in self.objects.items():
             if isinstance(thing, torch.nn.Module) and not has_finite_weights(thing):
-                logger.warning("%s is not finite after epoch %d; %s stays as it was", name, engine.state.epoch, self.path)
+                logger.warning(
+                    "%s is not finite after epoch %d; %s stays as it was", name, engine.state.epoch, self.path
+                )
                 return
         states = {name: thing.state_dict() for name, thing in {"trainer": engine, **self.objects}.items()}
         save_atomically({**states, "fingerprint": self.fingerprint}, self.path)

@@ -280,7 +280,7 @@ CURATED = [
             "entropy = -(p * p.clamp(min=1e-12).log()).mean()",
         ),
         ("dice[1][name] - dice[0][name] < -self.tolerance", "dice[0][name] - dice[1][name] < -self.tolerance"),
-        ("if has < self.collapse * had:", "if had < self.collapse * has:"),
+        ("has := has_areas[name]) < self.collapse * had", "has := has_areas[name]) > had / self.collapse"),
         ('"background": 1 - shares["optic_disc"]', '"background": shares["optic_disc"]'),
         (
             'loss_{name}"] = math.fsum(v[name] for v in self.values) / len(self.values)',

@@ -264,9 +264,7 @@ def test_nothing_measured_is_not_a_number():
     assert math.isnan(measures.summary["entropy"])
 
 
-def measured(
-    disc: float, cup: float | None = None, areas: tuple[float, float] = (0.3, 0.1)
-) -> SimpleNamespace:
+def measured(disc: float, cup: float | None = None, areas: tuple[float, float] = (0.3, 0.1)) -> SimpleNamespace:
     dice = {"optic_disc": disc, "optic_cup": disc if cup is None else cup}
     return SimpleNamespace(
         summary={"predicted_dice": dice, "area_share": {"optic_disc": areas[0], "optic_cup": areas[1]}}
@@ -312,6 +310,8 @@ def test_the_result_holds_weights_facts_and_measures(network, source, tmp_path):
     [
         ((0.89, 0.7), 0.02, "adapted"),
         ((0.95, 0.66), 0.02, "source"),
+        ((0.95, 0.75), 0.02, "adapted"),
+        ((0.8, 0.6), 0.02, "source"),
         ((0.85, 0.75), 0.02, "source"),
         ((0.2, 0.2), None, "adapted"),
         ((math.nan, 0.9), None, "source"),
@@ -338,6 +338,8 @@ def test_what_is_predicted_to_harm_leaves_the_source(network, source, tmp_path, 
         ((0.3, 0.1), (0.94, 0.1), 0.1, "background"),
         ((0.3, 0.1), (0.92, 0.1), 0.1, ""),
         ((0.3, 0.0), (0.3, 0.0), 0.1, ""),
+        ((0.009, 0.0), (0.009, 0.0), 0.1, "no optic disc"),
+        ((0.011, 0.0), (0.011, 0.0), 0.1, ""),
         ((0.3, 0.1), (0.0, 0.0), 0.0, ""),
     ],
 )

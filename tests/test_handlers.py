@@ -141,14 +141,14 @@ def test_a_checkpoint_never_holds_weights_that_are_no_numbers(tmp_path, caplog):
 class Descent:
     """Three batches an epoch; batch ``at`` (counted from 1) does ``what`` to the loss or to the weights."""
 
-    def __init__(self, at: int = 0, what: str = "nan", teacher: bool = False) -> None:
+    def __init__(self, at: int = 0, what: str = "nan", teacher: bool = False, result: nn.Module | None = None) -> None:
         self.model, self.at, self.what = nn.Linear(1, 1, bias=False), at, what
         nn.init.ones_(self.model.weight)
         self.average = EMAHandler(self.model, momentum=0.5)
         self.engine = Engine(self.step)
         if teacher:
             self.average.attach(self.engine)
-        self.result = self.average.ema_model if teacher else self.model
+        self.result = result or (self.average.ema_model if teacher else self.model)
         self.guard = DivergenceGuard(self.result, self.model, limit=100.0)
         self.guard.attach(self.engine)
 
@@ -180,6 +180,12 @@ def test_a_run_that_diverges_ends_with_its_last_good_weights(teacher, at, what, 
     assert run.result.weight.item() == (taught if teacher else weight)
     assert run.guard.stopped.endswith(f"in epoch {epoch + 1}")
     assert run.guard.stopped in caplog.text
+
+
+def test_a_run_is_stopped_too_where_only_what_is_trained_is_spoilt():
+    run = Descent(4, "weights", result=nn.Linear(1, 1)).run()
+    assert (run.engine.state.epoch, run.guard.epoch) == (2, 1)
+    assert "weights" in run.guard.stopped
 
 
 def test_a_sound_run_is_left_alone(caplog):
