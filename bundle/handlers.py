@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -16,13 +18,17 @@ from bundle.folders import atomic_write
 
 __all__ = [
     "AverageStart",
+    "DivergenceGuard",
     "EpochSeed",
     "ResumableCheckpoint",
     "WeightsSaver",
     "finished_items",
+    "has_finite_weights",
     "save_atomically",
     "save_weights",
 ]
+
+logger = logging.getLogger(__name__)
 
 
 def save_atomically(content: Any, path: str | Path) -> None:
@@ -42,6 +48,11 @@ def finished_items(engine: Engine) -> Iterator[tuple[dict[str, Any], dict[str, A
 def save_weights(network: torch.nn.Module, path: str | Path) -> None:
     """Write a network's state dict as plain contiguous tensors, which load whatever memory format the run used."""
     save_atomically({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, path)
+
+
+def has_finite_weights(module: torch.nn.Module) -> bool:
+    """Whether every parameter and buffer of a module is finite."""
+    return all(bool(torch.isfinite(value).all()) for value in (*module.parameters(), *module.buffers()))
 
 
 class AverageStart:
@@ -121,9 +132,70 @@ class ResumableCheckpoint:
         engine.logger.info("resumed after epoch %d from %s", engine.state.epoch, self.path)
 
     def save(self, engine: Engine) -> None:
-        """Replace the checkpoint by the state after this epoch."""
+        """Replace the checkpoint by the state after this epoch, unless a network holds values that are not finite."""
+        for name, thing in self.objects.items():
+            if isinstance(thing, torch.nn.Module) and not has_finite_weights(thing):
+                logger.warning(
+                    "%s is not finite after epoch %d; %s stays as it was", name, engine.state.epoch, self.path
+                )
+                return
         states = {name: thing.state_dict() for name, thing in {"trainer": engine, **self.objects}.items()}
         save_atomically({**states, "fingerprint": self.fingerprint}, self.path)
+
+
+class DivergenceGuard:
+    """Stop a run whose loss or weights are no longer numbers, and bring back the last good weights.
+
+    Ignite's ``TerminateOnNan`` stops a run too, but leaves the weights that the step has already spoilt. Attach it
+    behind ``ResumableCheckpoint``, so that the weights a resumed run starts from are the first good ones.
+
+    Args:
+        network: what the run is to give; kept in memory after each epoch, and brought back.
+        trained: what the optimiser changes, where that is another network; a run that spoils it is stopped too.
+        limit: a loss above it is none, in the loss's unit; at least so high that no sound loss reaches it.
+
+    Attributes:
+        stopped: why the run was stopped; empty while all is well.
+        epoch: after which epoch the weights are good, 0 for none.
+    """
+
+    def __init__(self, network: torch.nn.Module, trained: torch.nn.Module | None = None, limit: float = 1e8) -> None:
+        self.network = network
+        self.trained = network if trained is None else trained
+        self.limit = limit
+        self.stopped = ""
+        self.epoch = 0
+        self._good: dict[str, torch.Tensor] = {}
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.keep)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.check_loss)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.check_weights)
+
+    def keep(self, engine: Engine) -> None:
+        """Take the weights for good ones."""
+        self.epoch = engine.state.epoch
+        self._good = {name: value.clone() for name, value in self.network.state_dict().items()}
+
+    def check_loss(self, engine: Engine) -> None:
+        """Stop if the last batch's loss is none."""
+        loss = float(cast(Any, engine.state.output)["loss"])
+        if not math.isfinite(loss) or loss > self.limit:
+            self.stop(engine, f"the loss became {loss:g}")
+
+    def check_weights(self, engine: Engine) -> None:
+        """Keep the epoch's weights if they are numbers, or stop."""
+        if has_finite_weights(self.network) and has_finite_weights(self.trained):
+            self.keep(engine)
+        else:
+            self.stop(engine, "the weights became infinite or not a number")
+
+    def stop(self, engine: Engine, why: str) -> None:
+        """End the run with the last good weights."""
+        self.stopped = f"{why} in epoch {engine.state.epoch}"
+        self.network.load_state_dict(self._good)
+        logger.warning("stopped: %s; the weights after epoch %d are brought back", self.stopped, self.epoch)
+        engine.terminate()
 
 
 class WeightsSaver:

@@ -23,6 +23,8 @@ __all__ = ["cup_prior_shift", "estimate_shift", "expect_cups"]
 
 logger = logging.getLogger(__name__)
 
+SMALLEST_SHARE = 1e-3
+
 
 def estimate_shift(
     z: torch.Tensor, weight: torch.Tensor, source_share: float, temperature: float = 1.0, iterations: int = 100
@@ -37,7 +39,8 @@ def estimate_shift(
         iterations: at most so many.
 
     Returns:
-        The shift in nats, at the temperature given; 0 where no pixel has weight.
+        The shift in nats, at the temperature given; 0 where no pixel has weight, and where the estimate runs away to
+        a target of no cup or of nothing else.
 
     Raises:
         ValueError: when ``source_share`` or ``temperature`` is out of range.
@@ -51,7 +54,10 @@ def estimate_shift(
     shift = 0.0
     for _ in range(iterations):
         share = float((torch.sigmoid(z / temperature + shift) * weight).sum() / total)
-        share = min(max(share, 1e-3), 1 - 1e-3)
+        if not SMALLEST_SHARE < share < 1 - SMALLEST_SHARE:
+            # The maximum lies at a prior of 0 or 1: such a head would answer alike whatever the photograph shows.
+            logger.warning("the target's share of cup cannot be estimated: the source's is taken for it")
+            return 0.0
         before, shift = shift, math.log(share / (1 - share)) - odds
         if abs(shift - before) < 1e-4:
             break

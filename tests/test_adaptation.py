@@ -30,7 +30,7 @@ from bundle.adaptation import (
 )
 from bundle.consensus import ViewConsensus
 from bundle.errors import CallError
-from bundle.handlers import save_weights
+from bundle.handlers import DivergenceGuard, save_weights
 from bundle.losses import AdaptationLoss, PseudoLabelLoss
 from bundle.network import load_weights
 from bundle.passes import agreement, channel_masks, expected_dice, stochastic_log_odds, stochastic_logits
@@ -264,8 +264,11 @@ def test_nothing_measured_is_not_a_number():
     assert math.isnan(measures.summary["entropy"])
 
 
-def measured(disc: float, cup: float | None = None) -> SimpleNamespace:
-    return SimpleNamespace(summary={"predicted_dice": {"optic_disc": disc, "optic_cup": disc if cup is None else cup}})
+def measured(disc: float, cup: float | None = None, areas: tuple[float, float] = (0.3, 0.1)) -> SimpleNamespace:
+    dice = {"optic_disc": disc, "optic_cup": disc if cup is None else cup}
+    return SimpleNamespace(
+        summary={"predicted_dice": dice, "area_share": {"optic_disc": areas[0], "optic_cup": areas[1]}}
+    )
 
 
 @pytest.fixture
@@ -295,7 +298,7 @@ def test_the_result_holds_weights_facts_and_measures(network, source, tmp_path):
     assert found["without_disc"] == ["a", "z"]
     assert found["before"]["predicted_dice"]["optic_cup"] == 0.5
     assert found["after"]["predicted_dice"]["optic_cup"] == 0.75
-    assert found["kept"] == "adapted"
+    assert (found["kept"], found["reason"]) == ("adapted", "")
     assert sorted(path.name for path in out.iterdir()) == ["adaptation.json", "model.pt"]
     stored = torch.load(out / "model.pt", weights_only=True)
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in stored.items())
@@ -307,6 +310,8 @@ def test_the_result_holds_weights_facts_and_measures(network, source, tmp_path):
     [
         ((0.89, 0.7), 0.02, "adapted"),
         ((0.95, 0.66), 0.02, "source"),
+        ((0.95, 0.75), 0.02, "adapted"),
+        ((0.8, 0.6), 0.02, "source"),
         ((0.85, 0.75), 0.02, "source"),
         ((0.2, 0.2), None, "adapted"),
         ((math.nan, 0.9), None, "source"),
@@ -322,3 +327,59 @@ def test_what_is_predicted_to_harm_leaves_the_source(network, source, tmp_path, 
     stored = torch.load(tmp_path / "out" / "model.pt", weights_only=True)
     assert all(torch.equal(value, expected[name]) for name, value in stored.items())
     assert ("predicted to harm" in caplog.text) == (kept == "source")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "collapse", "named"),
+    [
+        ((0.3, 0.1), (0.031, 0.0101), 0.1, ""),
+        ((0.3, 0.1), (0.029, 0.0101), 0.1, "optic_disc"),
+        ((0.3, 0.1), (0.3, 0.0099), 0.1, "optic_cup"),
+        ((0.3, 0.1), (0.94, 0.1), 0.1, "background"),
+        ((0.3, 0.1), (0.92, 0.1), 0.1, ""),
+        ((0.3, 0.0), (0.3, 0.0), 0.1, ""),
+        ((0.009, 0.0), (0.009, 0.0), 0.1, "no optic disc"),
+        ((0.011, 0.0), (0.011, 0.0), 0.1, ""),
+        ((0.3, 0.1), (0.0, 0.0), 0.0, ""),
+    ],
+)
+def test_a_structure_that_all_but_vanishes_leaves_the_source(
+    network, source, tmp_path, caplog, before, after, collapse, named
+):
+    """Views that show nothing agree perfectly, so the predicted Dice rises while the disc is lost."""
+    result = AdaptationResult(tmp_path / "out", network, {}, source, None, collapse)
+    with caplog.at_level("WARNING"):
+        result(measured(0.9, areas=before), measured(1.0, areas=after), NOTHING_LEFT_OUT)
+    record = json.loads((tmp_path / "out" / "adaptation.json").read_text())
+    assert record["kept"] == ("source" if named else "adapted")
+    assert named in record["reason"]
+    assert bool(record["reason"]) == bool(named)
+    assert record["reason"] in caplog.text
+
+
+def test_weights_that_are_no_numbers_are_never_written(network, source, tmp_path):
+    """Answers that are not a number show no structure, in which all views agree: the measures look perfect."""
+    with torch.no_grad():
+        network.segmentation_head[-1].bias[1] = math.nan
+    AdaptationResult(tmp_path, network, {}, source)(measured(0.5), measured(1.0), NOTHING_LEFT_OUT)
+    assert json.loads((tmp_path / "adaptation.json").read_text())["kept"] == "source"
+    expected = torch.load(source, weights_only=True)
+    stored = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert all(torch.equal(value, expected[name]) for name, value in stored.items())
+
+
+@pytest.mark.parametrize(("epoch", "kept"), [(0, "source"), (3, "epoch 3")])
+def test_what_is_kept_of_a_run_that_diverged_is_named(network, source, tmp_path, caplog, epoch, kept):
+    adapted = copy.deepcopy(network.state_dict())
+    guard = DivergenceGuard(network)
+    guard.stopped, guard.epoch = "the loss became nan in epoch 4", epoch
+    result = AdaptationResult(tmp_path, network, {}, source, guard=guard)
+    with caplog.at_level("WARNING"):
+        result(measured(0.9), measured(0.9), NOTHING_LEFT_OUT)
+    record = json.loads((tmp_path / "adaptation.json").read_text())
+    assert record["kept"] == kept
+    assert guard.stopped in record["reason"]
+    assert guard.stopped in caplog.text
+    expected = torch.load(source, weights_only=True) if epoch == 0 else adapted
+    stored = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert all(torch.equal(value, expected[name]) for name, value in stored.items())

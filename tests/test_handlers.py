@@ -14,10 +14,12 @@ from torch import nn
 
 from bundle.handlers import (
     AverageStart,
+    DivergenceGuard,
     EpochSeed,
     ResumableCheckpoint,
     WeightsSaver,
     finished_items,
+    has_finite_weights,
     save_atomically,
     save_weights,
 )
@@ -105,6 +107,93 @@ def test_a_checkpoint_of_another_run_is_passed_over(tmp_path, caplog):
     assert "belongs to another run" in caplog.text
     straight = Run(tmp_path / "straight.pt").run()
     assert all(torch.equal(a, b) for a, b in zip(other.state(), straight.state(), strict=True))
+
+
+def test_what_is_not_finite_is_found_in_parameters_and_buffers():
+    layer = nn.BatchNorm1d(2)
+    assert has_finite_weights(layer)
+    for tensor in (layer.weight, layer.running_var):
+        with torch.no_grad():
+            tensor[1] = float("inf")
+        assert not has_finite_weights(layer)
+        with torch.no_grad():
+            tensor[1] = 1
+    assert has_finite_weights(layer)
+
+
+def test_a_checkpoint_never_holds_weights_that_are_no_numbers(tmp_path, caplog):
+    run = Run(tmp_path / "a.pt")
+
+    def spoil(engine):
+        if engine.state.epoch == 3:
+            with torch.no_grad():
+                run.model.weight[0, 0] = float("nan")
+
+    run.engine.add_event_handler(Events.ITERATION_COMPLETED, spoil)
+    with caplog.at_level(logging.WARNING):
+        run.run()
+    stored = torch.load(tmp_path / "a.pt", weights_only=True)
+    assert stored["trainer"]["iteration"] == 6
+    assert torch.isfinite(stored["network"]["weight"]).all()
+    assert "network is not finite after epoch 3" in caplog.text
+
+
+class Descent:
+    """Three batches an epoch; batch ``at`` (counted from 1) does ``what`` to the loss or to the weights."""
+
+    def __init__(self, at: int = 0, what: str = "nan", teacher: bool = False, result: nn.Module | None = None) -> None:
+        self.model, self.at, self.what = nn.Linear(1, 1, bias=False), at, what
+        nn.init.ones_(self.model.weight)
+        self.average = EMAHandler(self.model, momentum=0.5)
+        self.engine = Engine(self.step)
+        if teacher:
+            self.average.attach(self.engine)
+        self.result = result or (self.average.ema_model if teacher else self.model)
+        self.guard = DivergenceGuard(self.result, self.model, limit=100.0)
+        self.guard.attach(self.engine)
+
+    def step(self, engine: Engine, _: object) -> dict:
+        loss = 1.0
+        with torch.no_grad():
+            self.model.weight += 1
+            if engine.state.iteration == self.at:
+                loss = {"nan": float("nan"), "inf": float("inf"), "exploding": 101.0, "weights": 1.0}[self.what]
+                self.model.weight *= float("nan") if self.what == "weights" else 1000.0
+        return {"loss": torch.tensor(loss)}
+
+    def run(self) -> Descent:
+        self.engine.run([0, 0, 0], max_epochs=3)
+        return self
+
+
+@pytest.mark.parametrize("teacher", [False, True])
+@pytest.mark.parametrize(
+    ("at", "what", "epoch", "weight", "taught"),
+    [(5, "nan", 1, 4.0, 3.125), (7, "inf", 2, 7.0, 6.015625), (2, "exploding", 0, 1.0, 1.0)]
+    + [(9, "weights", 2, 7.0, 6.015625), (3, "weights", 0, 1.0, 1.0)],
+)
+def test_a_run_that_diverges_ends_with_its_last_good_weights(teacher, at, what, epoch, weight, taught, caplog):
+    with caplog.at_level(logging.WARNING):
+        run = Descent(at, what, teacher).run()
+    assert run.engine.state.iteration == at
+    assert run.guard.epoch == epoch
+    assert run.result.weight.item() == (taught if teacher else weight)
+    assert run.guard.stopped.endswith(f"in epoch {epoch + 1}")
+    assert run.guard.stopped in caplog.text
+
+
+def test_a_run_is_stopped_too_where_only_what_is_trained_is_spoilt():
+    run = Descent(4, "weights", result=nn.Linear(1, 1)).run()
+    assert (run.engine.state.epoch, run.guard.epoch) == (2, 1)
+    assert "weights" in run.guard.stopped
+
+
+def test_a_sound_run_is_left_alone(caplog):
+    with caplog.at_level(logging.WARNING):
+        run = Descent().run()
+    assert run.engine.state.iteration == 9
+    assert run.model.weight.item() == 10
+    assert (run.guard.stopped, run.guard.epoch, caplog.text) == ("", 3, "")
 
 
 def test_weights_are_written_contiguous_and_what_is_obsolete_goes(tmp_path):

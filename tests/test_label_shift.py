@@ -40,9 +40,15 @@ def test_a_network_that_is_too_sure_is_cooled_down():
     assert cooled == pytest.approx(math.log(0.45 / 0.55) - math.log(1 / 3), abs=0.05)
 
 
-def test_extremes_stay_finite():
-    for value in (-50.0, 50.0):
-        assert math.isfinite(estimate_shift(torch.full((10,), value), torch.ones(10), 0.25))
+def test_an_estimate_that_runs_away_is_none(caplog):
+    """All pixels alike: the likeliest target is one of nothing but cups, or of none."""
+    for value in (-50.0, -1.0, 1.0, 50.0):
+        caplog.clear()
+        assert estimate_shift(torch.full((10,), value), torch.ones(10), 0.5) == 0
+        assert "cannot be estimated" in caplog.text
+
+
+def test_without_a_disc_there_is_no_shift():
     assert estimate_shift(torch.zeros(4), torch.zeros(4), 0.25) == 0
 
 
@@ -69,6 +75,15 @@ def test_the_networks_answers_are_pooled_over_batches(network, make_images):
         math.copysign(1e-2, whole), abs=1e-4
     )
     assert cup_prior_shift(network, batches, "cpu", 0.3, least=abs(whole) + 1e-3) == 0
+
+
+@pytest.mark.parametrize("source_share", [0.2, 0.4])
+def test_what_cameras_bring_about_is_taken_off_towards_zero(source_share, network, make_images):
+    batches = [{"image": make_images(2)}]
+    whole = cup_prior_shift(network, batches, "cpu", source_share)
+    assert abs(whole) > 0.3
+    less = cup_prior_shift(network, batches, "cpu", source_share, least=0.25)
+    assert less == pytest.approx(whole - math.copysign(0.25, whole))
 
 
 def test_asking_changes_nothing(network, make_images):
