@@ -9,7 +9,7 @@ from typing import Any
 
 from monai.data import Dataset, MetaTensor, list_data_collate
 
-from bundle.errors import CallError, UnreadablePhotographError
+from bundle.errors import CallError, UnreadablePhotographError, one_line
 
 __all__ = ["PhotographDataset", "collate_readable", "exit_status", "item_name", "unreadable_cause"]
 
@@ -89,7 +89,7 @@ class PhotographDataset(Dataset):
                 raise
             name = self.data[index]["name"]
             if name not in self.unreadable:
-                logger.warning("unreadable: %s", cause)
+                logger.warning("unreadable: %s", one_line(str(cause)))
             self.unreadable[name] = cause.reason
             return None
         if self.discs_only and item["image"].meta.get("disc_confidence", 1.0) == 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["CallError", "UnreadablePhotographError"]
+__all__ = ["CallError", "UnreadablePhotographError", "one_line"]
 
 
 class CallError(SystemExit):
@@ -44,3 +44,14 @@ class UnreadablePhotographError(ValueError):
         self.path = str(path)
         self.reason = " ".join(str(reason).split())
         super().__init__(f"{self.path}: {self.reason}")
+
+
+def one_line(text: str) -> str:
+    """The text as one line that standard output can take, with escapes for what it cannot.
+
+    File names may hold line feeds, letters that the terminal's encoding has not, and bytes that are no text at all;
+    logging would answer those with a traceback.
+    """
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    visible = "".join(letter if letter >= " " else repr(letter)[1:-1] for letter in text)
+    return visible.encode(encoding, errors="backslashreplace").decode(encoding)

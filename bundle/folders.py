@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import stat
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -46,7 +47,8 @@ def check_label_format(label_format: str) -> None:
 def has_dicom_preamble(path: Path) -> bool:
     """Whether a file without a telling suffix (none, or the last number of a UID) starts as a DICOM file does."""
     suffix = path.suffix[1:]
-    if suffix and not suffix.isdecimal():
+    # Opening a pipe would wait for someone to write into it.
+    if (suffix and not suffix.isdecimal()) or not os.path.isfile(path):  # noqa: PTH113
         return False
     try:
         with path.open("rb") as file:
@@ -87,7 +89,7 @@ def list_photographs(
     """
     check_label_format(label_format)
     dataset = _existing_folder(dataset_dir)
-    root = dataset / "image" if (dataset / "image").is_dir() else dataset
+    root = dataset / "image" if os.path.isdir(dataset / "image") else dataset  # noqa: PTH112
     excluded = {os.path.realpath(folder) for folder in exclude if str(folder)}
     paths = sorted(_photographs_below(root, excluded), key=lambda path: path.relative_to(root).as_posix())
     if not paths:
@@ -144,6 +146,7 @@ def safe_output_path(output_dir: str | os.PathLike[str], *parts: str | os.PathLi
 
     Raises:
         ValueError: the result would lie outside ``output_dir``, or hold a NUL.
+        CallError: a folder between ``output_dir`` and the result is a link to somewhere else.
     """
     folder = Path(os.path.normpath(output_dir))
     joined = folder.joinpath(*parts)
@@ -152,6 +155,12 @@ def safe_output_path(output_dir: str | os.PathLike[str], *parts: str | os.PathLi
     path = Path(os.path.normpath(joined))
     if has_nul or not path.is_relative_to(folder) or ".." in path.relative_to(folder).parts:
         raise ValueError(f"{str(joined)!r} would leave the output folder {str(folder)!r}")
+    # The last part may be a link: what is written replaces it.
+    if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder)):
+        raise CallError(
+            f"{path.parent} is a link that leads out of the output folder.",
+            "Remove the link, or pass another --output_dir.",
+        )
     return path
 
 
@@ -176,10 +185,11 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 def _existing_folder(dataset_dir: str | os.PathLike[str]) -> Path:
     if not str(dataset_dir):
         raise CallError("no folder of photographs was given.", "Pass it with --dataset_dir.")
-    folder = Path(dataset_dir).expanduser().absolute()
-    if not folder.exists():
+    # os.path answers where Path raises: for a NUL, an unknown ~user, a name that is too long, a closed folder.
+    folder = Path(os.path.expanduser(dataset_dir)).absolute()  # noqa: PTH111
+    if not os.path.exists(folder):  # noqa: PTH110
         raise CallError(f"the folder {folder} does not exist.", "Pass a folder of photographs with --dataset_dir.")
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112
         raise CallError(f"{folder} is a file.", "Pass the folder that holds it with --dataset_dir.")
     return folder
 
@@ -192,7 +202,7 @@ def _photographs_below(root: Path, excluded: set[str]) -> Iterator[Path]:
         ]
         for name in files:
             path = Path(folder, name)
-            if not name.startswith(".") and _is_file_or_dangling(path) and _is_photograph(path):
+            if not name.startswith(".") and _may_be_file(path) and _is_photograph(path):
                 yield path
 
 
@@ -215,8 +225,12 @@ def _is_new(folder: Path, seen: set[str], excluded: set[str]) -> bool:
     return True
 
 
-def _is_file_or_dangling(path: Path) -> bool:
-    return path.is_file() or (path.is_symlink() and not path.exists())
+def _may_be_file(path: Path) -> bool:
+    """Not so for pipes, sockets and devices; so for what cannot be looked at, which will be reported as unreadable."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return True
 
 
 def _is_photograph(path: Path) -> bool:
@@ -307,4 +321,6 @@ def _add_labels(
 
 
 def _first_label(folder: Path, candidates: Sequence[str]) -> Path | None:
-    return next((path for name in candidates if (path := folder / f"{name}.png").is_file()), None)
+    # os.path answers where Path raises: for names that are too long, say.
+    paths = [folder / f"{name}.png" for name in candidates]
+    return next((path for path in paths if os.path.isfile(path)), None)  # noqa: PTH113

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -178,8 +180,10 @@ def load_weights(network: nn.Module, checkpoint: str | Path) -> nn.Module:
     """
     path = Path(checkpoint)
     remedy = "Pass --checkpoint with a model.pt that this bundle's training or adaptation wrote."
-    if not path.is_file():
-        raise CallError(f"checkpoint {path} does not exist.", remedy)
+    if not os.path.isfile(path):  # noqa: PTH113
+        # os.path answers where Path raises: for a name that is too long, or a closed folder.
+        what = "is no file" if os.path.exists(path) else "does not exist"  # noqa: PTH110
+        raise CallError(f"checkpoint {path} {what}.", remedy)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -190,12 +194,33 @@ def load_weights(network: nn.Module, checkpoint: str | Path) -> nn.Module:
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
     ):
         raise CallError(f"checkpoint {path} holds no state dict.", remedy)
+    # Before anything is computed: a file of a kilobyte can hold a tensor that takes terabytes when touched.
+    misfit = _misfit(network.state_dict(), state)
+    if misfit:
+        raise CallError(f"checkpoint {path} does not fit the network: {misfit}.", remedy)
     bad = next((name for name, value in state.items() if not torch.isfinite(value.float()).all()), None)
     if bad is not None:
         raise CallError(f"checkpoint {path} holds values that are not finite, in {bad}.", remedy)
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise CallError(f"checkpoint {path} does not fit the network: {reason[:160]}", remedy) from error
+    network.load_state_dict(state)
     return network
+
+
+def _misfit(own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> str:
+    """The first thing in which a state dict is not one of the network's, in words; empty if it is one."""
+    for name in own:
+        if name not in state:
+            return f"missing key {name}"
+    for name, value in state.items():
+        if name not in own:
+            return f"unexpected key {name[:80]}"
+        if value.shape != own[name].shape:
+            return f"size mismatch for {name}: {_size(value)}, not {_size(own[name])}"
+        plain = value.layout == torch.strided and value.device.type == "cpu" and not value.is_quantized
+        if not plain or value.is_complex():
+            return f"{name} is no plain tensor of real numbers"
+    return ""
+
+
+def _size(tensor: torch.Tensor) -> str:
+    sides = list(tensor.shape)
+    return " x ".join(map(str, sides[:8])) or "one number"

@@ -8,10 +8,11 @@ are refused here. Both readers therefore only pass the path through ``read`` and
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import nibabel
 import numpy as np
@@ -28,6 +29,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_dataset, read_preamble
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from bundle.errors import UnreadablePhotographError
 from bundle.folders import DICOM_SUFFIXES, NIFTI_SUFFIXES, PHOTOGRAPH_SUFFIXES, check_label_format, has_dicom_preamble
@@ -45,15 +48,21 @@ except ImportError:
         return convert_color_space(values, interpretation, "RGB") if interpretation.startswith("YBR_FULL") else values
 
 
-__all__ = ["MAX_PIXELS", "MIN_SIDE", "LabelReader", "PhotographReader", "SameSized"]
+__all__ = ["MAX_BYTES", "MAX_PIXELS", "MAX_SIDE", "MIN_SIDE", "LabelReader", "PhotographReader", "SameSized"]
 
-MAX_PIXELS = 200_000_000
+MAX_PIXELS = 24_000_000
 """Photographs of more pixels are refused by their header, before anything is decoded."""
+
+MAX_SIDE = 6_000
+"""So are photographs with a longer side, in pixels: the search for the disc pads them to a square."""
+
+MAX_BYTES = 500_000_000
+"""So are files in DICOM and NIfTI, which are read as a whole, if they or what they unpack to are larger."""
 
 MIN_SIDE = 16
 """Photographs with a shorter side, in pixels, are refused."""
 
-# The plugins are called directly: Image.open would refuse from 179 megapixels on, by a limit that is global.
+# The plugins are called directly: Image.open has a limit of its own, which is global, and opens further formats.
 _PLUGINS: tuple[tuple[bytes, type[ImageFile]], ...] = (
     (b"\x89PNG\r\n\x1a\n", PngImageFile),
     (b"\xff\xd8\xff", JpegImageFile),
@@ -118,8 +127,10 @@ class PhotographReader(ImageReader):
                 (values, laterality), stored_as = _dicom(path), "DICOM"
             else:
                 values, stored_as = _picture(path)
-        if values.ndim == 2:
-            values = np.repeat(values[..., None], 3, axis=-1)
+            if values.ndim == 2:
+                values = np.repeat(values[..., None], 3, axis=-1)
+            if values.shape[2:] != (3,):
+                raise UnreadablePhotographError(path, f"it is stored in {values.shape[-1]} channels: {_SAVE_AS_PNG}")
         return values, _metadata(path, values, stored_as, channel_dim=-1) | {"laterality": laterality}
 
 
@@ -171,12 +182,13 @@ class LabelReader(ImageReader):
                 f"label_format {self.label_format} takes {wanted} label file(s), not {len(names)}",
             )
         paths = [Path(name) for name in names]
-        if self.label_format == "pair":
-            label = _pair_label(*paths)
-        elif self.label_format == "refuge":
-            label = _refuge_label(paths[0])
-        else:
-            label = _index_label(paths[0])
+        with _refusal(paths[0]):
+            if self.label_format == "pair":
+                label = _pair_label(*paths)
+            elif self.label_format == "refuge":
+                label = _refuge_label(paths[0])
+            else:
+                label = _index_label(paths[0])
         return label, _metadata(paths[0], label, self.label_format, channel_dim=float("nan"))
 
 
@@ -243,7 +255,7 @@ def _refusal(path: Path) -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
-        return "the file does not exist (or is a link to nowhere)"
+        return "the file does not exist (or is a link to nowhere): copy it anew"
     if isinstance(error, PermissionError):
         return "the file may not be read: change its permissions"
     if isinstance(error, MemoryError):
@@ -268,6 +280,10 @@ def _check_size(path: Path, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise UnreadablePhotographError(
             path, f"{width} x {height} pixels exceed the limit of {MAX_PIXELS // 10**6} megapixels: reduce the image"
+        )
+    if max(width, height) > MAX_SIDE:
+        raise UnreadablePhotographError(
+            path, f"{width} x {height} pixels exceed the limit of {MAX_SIDE} pixels a side: reduce the image"
         )
     if min(width, height) < MIN_SIDE:
         raise UnreadablePhotographError(
@@ -326,23 +342,31 @@ def _in_byte_range(path: Path, values: np.ndarray) -> np.ndarray:
     Floats up to 1 count as fractions and values up to 255 as they are; larger ones are scaled, uint16 by its range and
     others by their maximum.
     """
-    if values.dtype.kind not in "buif":
-        raise UnreadablePhotographError(path, f"values of type {values.dtype} are not a photograph's: {_SAVE_AS_PNG}")
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
+    _check_kind(path, values.dtype)
+    top = float(values.max())
+    # The maximum of a wider type than float64 may be finite there alone.
+    if not np.isfinite(top) or (values.dtype.kind == "f" and not np.isfinite(values).all()):
         raise UnreadablePhotographError(path, "it holds values that are not finite (NaN or infinity): replace them")
     if values.min() < 0:
         raise UnreadablePhotographError(path, "it holds values below 0: scale them to 0 to 255")
-    top = float(values.max())
     if top <= 255:
         factor = 255.0 if values.dtype.kind == "f" and top <= 1 else 1.0
     else:
         factor = 1 / 257 if values.dtype == np.uint16 else 255 / top
-    return np.multiply(values, factor, dtype=np.float64).astype(np.float32)
+    # In float64, but without an array of it, which would be the largest of all.
+    scaled = np.empty(values.shape, np.float32)
+    return np.multiply(values, factor, out=scaled, dtype=np.float64, casting="unsafe")
+
+
+def _check_kind(path: Path, kind: np.dtype) -> None:
+    if kind.kind not in "buif":
+        raise UnreadablePhotographError(path, f"values of type {kind} are not a picture's: {_SAVE_AS_PNG}")
 
 
 def _dicom(path: Path) -> tuple[np.ndarray, str]:
     """A DICOM image as (W, H) or (W, H, 3) in 0 to 255, and which eye it says that it shows."""
     try:
+        _check_bytes(path)
         dataset = pydicom.dcmread(path)
         return _dicom_values(path, dataset), _dicom_laterality(dataset)
     except (UnreadablePhotographError, MemoryError):
@@ -417,6 +441,8 @@ def _nifti(path: Path) -> np.ndarray:
 
 def _nifti_values(path: Path) -> np.ndarray:
     """A NIfTI image's values as stored, (W, H) or (W, H, 3)."""
+    # Before nibabel reads the header, which may announce extensions of any length.
+    _check_bytes(path)
     image: Any = nibabel.load(path)
     shape = tuple(image.shape)
     size, rest = shape[:2], tuple(side for side in shape[2:] if side != 1)
@@ -426,19 +452,58 @@ def _nifti_values(path: Path) -> np.ndarray:
             path, f"a NIfTI array of {_times(shape)} is no photograph: save one of width x height, or x 3 for colour"
         )
     _check_size(path, *size)
-    if path.name.lower().endswith(".gz"):
-        _check_gzip(path)
+    _check_kind(path, np.dtype(np.uint8) if in_fields else image.get_data_dtype())
     values = np.asanyarray(image.dataobj).reshape(size + rest)
     if in_fields:
         values = np.stack([values[field] for field in in_fields], axis=-1)
     return values[..., :3] if values.ndim == 3 else values
 
 
-def _check_gzip(path: Path) -> None:
-    """Reads to the end, for only there does gzip compare its checksum; nibabel stops after the last pixel."""
-    with gzip.open(path) as file:
-        while file.read(1 << 20):
-            pass
+def _check_bytes(path: Path) -> None:
+    """Refuses a file that is too large to be read as a whole, or unpacks to more than that."""
+    _check_count(path, path.stat().st_size)
+    if path.name.lower().endswith(".gz"):
+        with gzip.open(path) as packed:
+            _check_length(path, packed)
+    elif not path.name.lower().endswith(NIFTI_SUFFIXES):
+        with path.open("rb") as file:
+            read_preamble(file, force=False)
+            meta = read_dataset(file, False, True, stop_when=lambda tag, representation, length: tag >> 16 != 2)
+            if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+                _check_length(path, _Inflated(file))
+
+
+def _check_length(path: Path, stream: gzip.GzipFile | _Inflated) -> None:
+    """Reads to the end, unless that is too far off. Only there does gzip compare its checksum; nibabel does not go so
+    far."""
+    count = 0
+    while part := stream.read(1 << 20):
+        count += len(part)
+        _check_count(path, count)
+
+
+def _check_count(path: Path, count: int) -> None:
+    if count > MAX_BYTES:
+        raise UnreadablePhotographError(
+            path, f"it holds more than {MAX_BYTES // 10**6} megabytes, more than one photograph needs: {_SAVE_AS_PNG}"
+        )
+
+
+class _Inflated:
+    """Unpacks the rest of a file, which is raw deflate, piece by piece."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+
+    def read(self, size: int) -> bytes:
+        """At most ``size`` bytes, none at the end."""
+        while not self._inflate.eof:
+            packed = self._inflate.unconsumed_tail or self._file.read(1 << 16)
+            part = self._inflate.decompress(packed, size)
+            if part or not packed:
+                return part
+        return b""
 
 
 def _label_values(path: Path, indices: bool) -> np.ndarray:
