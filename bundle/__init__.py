@@ -44,6 +44,7 @@ from bundle import (  # noqa: E402
     shifts,
     stages,
     statistics,
+    tracking,
     views,
 )
 
@@ -83,5 +84,6 @@ __all__ = [
     "shifts",
     "stages",
     "statistics",
+    "tracking",
     "views",
 ]

@@ -248,6 +248,8 @@ class AgreementEvaluator(SupervisedEvaluator):
 class MeasuresWithoutLabels:
     """Ignite handler for ``AgreementEvaluator``: means over the target of what can be measured without labels.
 
+    Those of the network also go to ``engine.state.metrics``, as scalars named ``predicted_dice_optic_disc`` and so on.
+
     Attributes:
         summary: predicted Dice of disc and cup (how far views agree, or passes where there are no views), the passes'
             agreement, entropy (nats a pixel), share of the view that disc and cup take, number of photographs.
@@ -283,6 +285,10 @@ class MeasuresWithoutLabels:
             "area_share": dict(zip(CLASSES, means[5:], strict=True)),
             "photographs": count,
         }
+        if count:
+            for name, value in self.summary.items():
+                parts = value if isinstance(value, dict) else {"": value}
+                engine.state.metrics |= {f"{name}_{part}".rstrip("_"): number for part, number in parts.items()}
 
 
 class AdaptationResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator
 from monai.utils import CommonKeys
@@ -21,8 +23,9 @@ from bundle.handlers import save_atomically
 from bundle.network import DiscCupUNet
 from bundle.passes import HeadInput, agreement, channel_masks, dropout_of, stochastic_log_odds, stochastic_logits
 from bundle.prototypes import Prototypes, PrototypeSums
+from bundle.regions import CLASSES
 
-__all__ = ["UNCERTAINTIES", "PseudoLabelStore", "RefinementEvaluator", "load_pseudo_label"]
+__all__ = ["UNCERTAINTIES", "PseudoLabelStore", "RefinementEvaluator", "RefinementMeasures", "load_pseudo_label"]
 
 logger = logging.getLogger(__name__)
 
@@ -242,7 +245,40 @@ class RefinementEvaluator(SupervisedEvaluator):
                 weights=sums.weights.cpu().numpy(),
                 agreement=agreements[i].cpu().numpy(),
             )
-        return output
+        shares = {"area_share": label, "reliable_share": reliable}
+        return {
+            **output,
+            **{name: mask.float().mean(dim=(2, 3)) for name, mask in shares.items()},
+            "agreement": agreements,
+        }
+
+
+class RefinementMeasures:
+    """Ignite handler for ``RefinementEvaluator``: means over the photographs of one run, for ``engine.state.metrics``.
+
+    ``area_share_<structure>`` and ``reliable_share_<structure>`` (of the view's pixels) and ``agreement_<structure>``
+    (of the passes), in [0, 1]: the means of the columns of ``refinement.csv``, less those that an interrupted run left.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[list[float]]] = {}
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, lambda: self.rows.clear())
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.summarise)
+
+    def collect(self, engine: Engine) -> None:
+        """Take what one batch gave."""
+        output: Any = engine.state.output
+        for quantity in ("area_share", "reliable_share", "agreement") if output else ():
+            self.rows.setdefault(quantity, []).extend(output[quantity].tolist())
+
+    def summarise(self, engine: Engine) -> None:
+        """Average over the photographs."""
+        for quantity, rows in self.rows.items():
+            for name, values in zip(CLASSES, zip(*rows, strict=True), strict=True):
+                engine.state.metrics[f"{quantity}_{name}"] = math.fsum(values) / len(values)
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:
