@@ -65,7 +65,7 @@ benchmark: $(VENV)/ready-benchmark
 	@test -n "$(DATA)" || { echo "error: say make benchmark DATA=dir" >&2; exit 2; }
 	$(BIN)/python scripts/benchmark.py --data "$(DATA)" $(if $(WORKERS),--workers $(WORKERS)) $(if $(QUICK), \
 		--quick --output output/benchmark-quick, --output output/benchmark --page docs/benchmark.md \
-		--figures docs/images --summary README.md docs/README.md)
+		--figures docs/images --summary README.md docs/README.md --metadata configs/metadata.json)
 
 label-server: $(LABEL)/ready
 	@test -n "$(STUDIES)" || { echo "error: say make label-server STUDIES=dir" >&2; exit 2; }
