@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,13 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from PIL import Image
 
 from bundle.adaptation import AgreementEvaluator
 from bundle.errors import CallError
 from bundle.phantoms import make_crop
 from bundle.records import Records
-from bundle.stages import run_stage
+from bundle.stages import BUNDLE_ROOT, run_stage
 
 TINY = {
     "network_def#backbone": "efficientnet-lite0-small",
@@ -120,37 +122,44 @@ def test_a_run_that_lacks_but_the_report_does_no_photograph_again(folder, checkp
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
 
 
+@pytest.fixture(scope="module")
+def interrupted(folder, _tiny_network, tmp_path_factory) -> dict:
+    """The settings of a run that is done but for its report."""
+    output = tmp_path_factory.mktemp("interrupted")
+    torch.save(_tiny_network.state_dict(), output / "model.pt")
+    settings = TINY | {"dataset_dir": str(folder), "checkpoint": str(output / "model.pt"), "output_dir": str(output)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bundle.inference.ReportWriter.write_report", lambda _: None)
+        run_stage("inference", **settings)
+    assert len(list((output / ".inference").iterdir())) == 7
+    return settings
+
+
 @pytest.mark.parametrize(
-    "change",
+    ("change", "count"),
     [
-        {"rim_sector": 20},
-        {"mask_format": "nifti"},
-        {"max_uncertainty": 0.5},
-        {"image_size": 96},
-        {"postprocessing#transforms#3#min_disc_px": 1},
-        {"preprocessing#transforms#3#disc_share": 0.5},
-        {"checkpoint": "other"},
+        ({}, 1),
+        ({"rim_sector": 20}, 7),
+        ({"mask_format": "nifti"}, 7),
+        ({"max_uncertainty": 0.5}, 7),
+        ({"image_size": 96}, 7),
+        ({"postprocessing#transforms#3#min_disc_px": 1}, 7),
+        ({"preprocessing#transforms#3#disc_share": 0.5}, 7),
+        ({"checkpoint": "other.pt"}, 7),
     ],
 )
-def test_records_of_other_settings_or_weights_are_not_used(change, folder, network, checkpoint, seen, tmp_path):
-    settings = TINY | {"dataset_dir": str(folder), "output_dir": str(tmp_path / "out"), "checkpoint": checkpoint}
-    interrupt(settings, tmp_path / "out")
+def test_records_of_other_settings_or_weights_are_not_used(change, count, interrupted, network, tmp_path):
+    settings = interrupted | {"output_dir": str(tmp_path)}
+    shutil.copytree(interrupted["output_dir"], tmp_path, dirs_exist_ok=True)
     if "checkpoint" in change:
         with torch.no_grad():
             network.segmentation_head[-1].bias.add_(1e-6)
         change = {"checkpoint": str(tmp_path / "other.pt")}
         torch.save(network.state_dict(), change["checkpoint"])
-    seen.clear()
-    assert run_stage("inference", **settings | change) == 1
-    assert seen == [*"012345"]
-
-
-def interrupt(settings: dict, out: Path) -> None:
-    """A run that is done but for its report."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bundle.inference.ReportWriter.write_report", lambda _: None)
-        run_stage("inference", **settings)
-    assert len(list((out / ".inference").iterdir())) == 7
+    parser = ConfigParser()
+    parser.read_config(BUNDLE_ROOT / "configs" / "inference.json")
+    parser.update({"bundle_root": str(BUNDLE_ROOT)} | settings | change)
+    assert len(parser.get_parsed_content("pending")) == count
 
 
 def test_the_report_is_refused_where_a_photograph_has_no_record(folder, checkpoint, tmp_path, monkeypatch):
