@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 from monai.inferers import SimpleInferer
 from monai.transforms import MapTransform
+from numpy.typing import NDArray
 from PIL import Image
 
 from bundle.datasets import PhotographDataset
@@ -28,9 +29,9 @@ from bundle.measurements import Measurements, clean, measure
 from bundle.overlays import draw_overlay, outlined_close_up
 from bundle.records import Records
 from bundle.report import Entry, Report, Row, small_jpeg, summary_line
-from bundle.rims import measure_rims
+from bundle.rims import Rims, measure_rims
 
-__all__ = ["ChannelsLastInferer", "CleanLabeld", "RecordedEntries", "ReportWriter"]
+__all__ = ["Assessment", "ChannelsLastInferer", "CleanLabeld", "RecordedEntries", "ReportWriter"]
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +105,24 @@ class RecordedEntries(Sequence[Entry]):
                 "Run the same command again: it does what is missing.",
             )
         return Entry.from_json(content["entry"])
+
+
+class Assessment(NamedTuple):
+    """What is said of one photograph.
+
+    Args:
+        photograph: H x W x 3, uint8.
+        label: H x W, uint8: 0 background, 1 disc rim, 2 cup.
+        row: of the report.
+        measurements: of the label.
+        rims: widths of the rim, and which eye it is.
+    """
+
+    photograph: NDArray[np.uint8]
+    label: NDArray[np.uint8]
+    row: Row
+    measurements: Measurements
+    rims: Rims
 
 
 class ReportWriter:
@@ -200,30 +219,40 @@ class ReportWriter:
         self.records.clear()
         logger.info("%s; report: %s", summary_line(counts), self.output_dir / "report.html")
 
-    def _add(self, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
-        name = item["name"]
+    def assess(self, item: Mapping[str, Any], output: Mapping[str, Any]) -> Assessment:
+        """Everything that is said of a photograph; writes nothing.
+
+        Args:
+            item: of ``engine.state.batch``.
+            output: of ``engine.state.output``.
+        """
         # Files are indexed row first, tensors column first.
         photograph = torch.as_tensor(item["photograph"]).round().byte().cpu().numpy().transpose(2, 1, 0)
         photograph = np.ascontiguousarray(photograph)
         label = np.ascontiguousarray(torch.as_tensor(output["pred"]).cpu().numpy().T.astype(np.uint8))
-        mask, overlay = f"masks/{name}{MASK_SUFFIXES[self.mask_format]}", f"overlays/{name}.png"
-        with atomic_write(safe_output_path(self.output_dir, mask)) as path:
-            write_mask(label, path, self.mask_format, Path(self.items[name]["image"]))
-        with atomic_write(safe_output_path(self.output_dir, overlay)) as path:
-            draw_overlay(photograph, label).save(path, compress_level=1)
         measurements = measure(label)
         uncertainty = 1 - float(min(output["expected_dice"]))
         found = bool(label.any())
         reasons = self._reasons(item["image"], label, measurements, uncertainty) if found else []
         row = Row.of(
-            image=self._relative(name),
+            image=self._relative(item["name"]),
             status="review" if reasons else "ok" if found else "no_disc",
             measured=measurements,
             uncertainty=uncertainty if found else math.nan,
             reason="; ".join(reasons) if found else "no optic disc found",
         )
-        picture, outlines = outlined_close_up(photograph, label) or (Image.fromarray(photograph), None)
         rims = measure_rims(label, self._laterality(item["image"], photograph, label), self.rim_sector)
+        return Assessment(photograph, label, row, measurements, rims)
+
+    def _add(self, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
+        name = item["name"]
+        photograph, label, row, _, rims = self.assess(item, output)
+        mask, overlay = f"masks/{name}{MASK_SUFFIXES[self.mask_format]}", f"overlays/{name}.png"
+        with atomic_write(safe_output_path(self.output_dir, mask)) as path:
+            write_mask(label, path, self.mask_format, Path(self.items[name]["image"]))
+        with atomic_write(safe_output_path(self.output_dir, overlay)) as path:
+            draw_overlay(photograph, label).save(path, compress_level=1)
+        picture, outlines = outlined_close_up(photograph, label) or (Image.fromarray(photograph), None)
         self._record(name, Entry(row, small_jpeg(picture), mask, overlay, outlines, rims))
 
     def _record(self, name: str, entry: Entry, final: bool = True) -> None:
