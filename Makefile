@@ -7,7 +7,7 @@ BUNDLE := $(BIN)/python -m monai.bundle run
 LABEL ?= .venv-label
 
 .DELETE_ON_ERROR:
-.PHONY: help demo adapt test lint format benchmark label-server test-label clean
+.PHONY: help demo adapt test lint format benchmark release label-server test-label clean
 
 help:
 	@echo "make demo                     segment sample photographs and show where the report is"
@@ -16,6 +16,7 @@ help:
 	@echo "make label-server STUDIES=dir MONAI Label with the model in it, on loopback (PORT=n, MODELS='adapted/model.pt ...')"
 	@echo "make test-label               that server, asked over REST and with its client"
 	@echo "make benchmark DATA=dir       the tables and figures of docs/benchmark.md (QUICK=1: a small version, in output)"
+	@echo "make release                  the bundle as a versioned zip in dist/, from the last commit"
 
 $(VENV)/ready: pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
@@ -65,7 +66,10 @@ benchmark: $(VENV)/ready-benchmark
 	@test -n "$(DATA)" || { echo "error: say make benchmark DATA=dir" >&2; exit 2; }
 	$(BIN)/python scripts/benchmark.py --data "$(DATA)" $(if $(WORKERS),--workers $(WORKERS)) $(if $(QUICK), \
 		--quick --output output/benchmark-quick, --output output/benchmark --page docs/benchmark.md \
-		--figures docs/images --summary README.md docs/README.md)
+		--figures docs/images --summary README.md docs/README.md --metadata configs/metadata.json)
+
+release: $(VENV)/ready
+	$(BIN)/python scripts/release.py --output dist
 
 label-server: $(LABEL)/ready
 	@test -n "$(STUDIES)" || { echo "error: say make label-server STUDIES=dir" >&2; exit 2; }
@@ -77,4 +81,4 @@ test-label: $(LABEL)/ready
 	$(LABEL)/bin/python -m pytest tests/test_label_server.py tests/test_photographs.py
 
 clean:
-	rm -rf demo output .pytest_cache .mypy_cache .ruff_cache
+	rm -rf demo dist output .pytest_cache .mypy_cache .ruff_cache

@@ -27,6 +27,7 @@ def run_stage(stage: str, **overrides: Any) -> int:
     Args:
         stage: a name of ``STAGES``.
         overrides: keys of its config; nested ones with ``#``, such as ``**{"train#optimizer#lr": 1e-4}``.
+            ``logging_file=False`` leaves logging as it is.
 
     Returns:
         Exit status: 0, or 1 if some photographs were unreadable and all others are done.
@@ -38,12 +39,11 @@ def run_stage(stage: str, **overrides: Any) -> int:
     if stage not in STAGES:
         raise ValueError(f"stage is {stage!r}; allowed are {', '.join(STAGES)}.")
     configs = BUNDLE_ROOT / "configs"
+    files = {"meta_file": str(configs / "metadata.json"), "logging_file": str(configs / "logging.conf")}
     workflow = ConfigWorkflow(
         config_file=str(configs / f"{STAGES[stage]}.json"),
-        meta_file=str(configs / "metadata.json"),
-        logging_file=str(configs / "logging.conf"),
         run_id=stage,
-        **{"bundle_root": str(BUNDLE_ROOT)} | overrides,
+        **files | {"bundle_root": str(BUNDLE_ROOT)} | overrides,
     )
     workflow.initialize()
     try:

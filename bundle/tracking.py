@@ -143,6 +143,8 @@ def look_before(validator: Evaluator) -> None:
 class InferenceMeasures:
     """Ignite handler for an inference: what a tracker may keep of it, which names no photograph.
 
+    An inference that continues counts what was left.
+
     ``engine.state.metrics`` receives how many ``photographs`` were segmented, how many are ``without_disc`` or
     ``unreadable``, and ``expected_dice_<structure>`` (see ``expected_dice``), the mean over those with a disc.
 

@@ -1,7 +1,8 @@
 """Adapt to every target by every recipe without its labels, score, and write tables and figures.
 
     python scripts/benchmark.py --data DATA --output FOLDER [--page docs/benchmark.md --figures docs/images]
-        [--summary README.md docs/README.md] [--workers N] [--targets a,b] [--recipes a,b] [--seeds 0,1] [--images N]
+        [--summary README.md docs/README.md] [--metadata configs/metadata.json] [--workers N] [--targets a,b]
+        [--recipes a,b] [--seeds 0,1] [--images N]
 
 DATA holds ``drishti_gs/train``, ``drishti_gs/test`` and ``refuge/train``: disc crops, ``image/`` and ``label/``. Each
 finished run is kept in FOLDER and not repeated unless its weights, recipe or target changed. The labels of a target's
@@ -123,6 +124,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="default: benchmark.md in the output folder")
     parser.add_argument("--figures", type=Path, help="folder; default: the output folder")
     parser.add_argument("--summary", type=Path, nargs="*", default=[], help="pages with a place for a short table")
+    parser.add_argument("--metadata", type=Path, help="the metadata.json whose eval_metrics are to be filled")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--targets", default=",".join((REAL, PHANTOMS, *SHIFTS)))
     parser.add_argument("--recipes", default=",".join((SOURCE, *CONFIG["recipes"], SUPERVISED)))
@@ -150,7 +152,7 @@ def main() -> None:
     if "speed" in steps:
         measure_speed([recipe for recipe in recipes if recipe not in (SOURCE, SUPERVISED)], setup)
     if "page" in steps:
-        write_pages(planned, setup, args.page, args.figures, args.summary)
+        write_pages(planned, setup, args.page, args.figures, args.summary, args.metadata)
     sys.exit(int(failed > 0))
 
 
@@ -473,9 +475,14 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_pages(
-    planned: Sequence[Run], setup: Setup, page: Path | None, figures: Path | None, summaries: Sequence[Path]
+    planned: Sequence[Run],
+    setup: Setup,
+    page: Path | None,
+    figures: Path | None,
+    summaries: Sequence[Path],
+    metadata: Path | None = None,
 ) -> None:
-    """Write the page, the figures and the short tables from what lies in the output folder."""
+    """Write the page, the figures, the short tables and the metadata's scores from what lies in the output folder."""
     import benchmark_page
     from benchmark_figures import write_figures
 
@@ -495,6 +502,8 @@ def write_pages(
         path.write_text(text, encoding="utf-8")
     for summary in summaries:
         benchmark_page.replace_summary(summary, results)
+    if metadata:
+        benchmark_page.replace_eval_metrics(metadata, results)
 
 
 if __name__ == "__main__":

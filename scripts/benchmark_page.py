@@ -534,6 +534,40 @@ def _summary_cells(metrics: Sequence[Mapping[str, Any]]) -> list[str]:
     return [*cells, _spread([mean_dice(m) for m in metrics], 100, 1), _spread([m["vcdr_mae"] for m in metrics], 1, 3)]
 
 
+def replace_eval_metrics(metadata: Path, results: Results) -> None:
+    """Put the headline figures into a bundle's ``metadata.json``, in the place of those that were there.
+
+    Raises:
+        ValueError: a figure that belongs there was not measured.
+    """
+    content = _json(metadata)
+    content["eval_metrics"] = eval_metrics(results)
+    with atomic_write(metadata) as path:
+        path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def eval_metrics(results: Results) -> dict[str, float]:
+    """Dice and vCDR error of the shipped model at home and abroad, and abroad after ``plus``; averaged over seeds.
+
+    Raises:
+        ValueError: one of them was not measured.
+    """
+    source = results.of(REAL, SOURCE)
+    measured = {
+        "refuge_held_out": [run.forgotten for run in source if run.forgotten],
+        f"{REAL}_{SOURCE}": [run.metrics for run in source],
+        f"{REAL}_{PLUS}": [run.metrics for run in results.of(REAL, PLUS)],
+    }
+    figures = {}
+    for name, runs in measured.items():
+        if not runs:
+            raise ValueError(f"there is no result of {name} to put into eval_metrics.")
+        scores = {f"{structure}_dice": [run[structure]["dice"] for run in runs] for structure in CLASSES}
+        scores |= {"mean_dice": [mean_dice(run) for run in runs], "vcdr_mae": [run["vcdr_mae"] for run in runs]}
+        figures |= {f"{name}_{key}": round(mean_and_sd(values)[0], 4) for key, values in scores.items()}
+    return figures
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Lines of a Markdown table."""
     return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]

@@ -483,6 +483,29 @@ def test_the_summary_goes_between_the_markers(results, tmp_path):
         benchmark_page.replace_summary(page, results)
 
 
+def test_the_metadata_s_scores_are_measured_ones(results, tmp_path):
+    """Disc Dice of SCORES, the cup's 0.1 lower, averaged over the seeds of each recipe."""
+    metadata = tmp_path / "metadata.json"
+    metadata.write_text(json.dumps({"version": "1", "eval_metrics": {"stale": 1.0}, "task": "\u00e9"}))
+    benchmark_page.replace_eval_metrics(metadata, results)
+    content = json.loads(metadata.read_text(encoding="utf-8"))
+    assert list(content) == ["version", "eval_metrics", "task"]
+    assert content["task"] == "\u00e9"
+    expected = {
+        "refuge_held_out": (0.96, 0.8, 0.88),
+        "drishti_gs_source": (0.8, 0.7, 0.75),
+        "drishti_gs_plus": (0.87, 0.77, 0.82),
+    }
+    names = ("optic_disc_dice", "optic_cup_dice", "mean_dice")
+    figures = {f"{name}_{key}": value for name, v in expected.items() for key, value in zip(names, v, strict=True)}
+    figures |= {f"{name}_vcdr_mae": 0.05 for name in expected}
+    assert content["eval_metrics"] == pytest.approx(figures)
+    results.runs = [run for run in results.runs if (run.target, run.recipe) != ("drishti_gs", "plus")]
+    with pytest.raises(ValueError, match="drishti_gs_plus"):
+        benchmark_page.replace_eval_metrics(metadata, results)
+    assert json.loads(metadata.read_text(encoding="utf-8")) == content
+
+
 def test_the_figures_are_drawn_and_real_photographs_stay_in_the_output_folder(results, output, tmp_path):
     pytest.importorskip("matplotlib")
     from benchmark_figures import write_figures

@@ -1,0 +1,285 @@
+"""The bundle in scripts and notebooks: ``load`` a model, ``segment`` photographs, ``adapt`` to a camera.
+
+The configs of the command line do the work, so the results are the command line's.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ignite.engine import Engine, Events
+from monai.bundle import ConfigParser
+from monai.utils import ensure_tuple
+from numpy.typing import NDArray
+
+from bundle.errors import CallError
+from bundle.handlers import finished_items
+from bundle.inference import ReportWriter
+from bundle.measurements import Measurements
+from bundle.network import DiscCupUNet
+from bundle.photographs import MIN_SIDE, PhotographReader
+from bundle.provenance import model_identity
+from bundle.rims import Rims
+from bundle.stages import BUNDLE_ROOT, STAGES, run_stage
+
+__all__ = ["Adaptation", "Model", "Segmentation", "adapt", "load", "segment"]
+
+Photograph = str | PathLike[str] | NDArray[np.uint8]
+_OURS = ("bundle_root", "checkpoint", "dataset_dir", "items", "network", "output_dir")
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network with its weights.
+
+    Attributes:
+        checkpoint: the file that the weights were read from.
+        network: takes B x 3 x W x H (both multiples of 32, intensities (v - 127) / 128) and gives logits of background,
+            disc rim and optic cup.
+    """
+
+    checkpoint: Path
+    network: DiscCupUNet
+
+    def __str__(self) -> str:
+        return model_identity(self.checkpoint)
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """What was found in one photograph.
+
+    Attributes:
+        image: its path, relative to the folder that was given, or as it was given; an array's number.
+        status: ``ok``, ``review``, ``no_disc`` or ``unreadable``.
+        reason: why the status is not ``ok``, in words.
+        label: H x W, uint8: 0 background, 1 disc rim, 2 optic cup; the optic disc is both. None if it was unreadable.
+        measurements: cup-to-disc ratios and sizes; NaN without a disc.
+        rims: widths of the rim, and which eye it is; NaN without a cup.
+        uncertainty: 0 to 1, the larger the poorer the contours are likely to be; NaN without a disc.
+    """
+
+    image: str
+    status: str
+    reason: str = ""
+    label: NDArray[np.uint8] | None = None
+    measurements: Measurements = Measurements()
+    rims: Rims = Rims()
+    uncertainty: float = math.nan
+
+
+@dataclass(frozen=True, eq=False)
+class Adaptation:
+    """What adapting to a camera gave.
+
+    Attributes:
+        model: the adapted model.
+        record: ``adaptation.json``: recipe, seed, and what was measured without labels before and after.
+    """
+
+    model: Model
+    record: dict[str, Any]
+
+
+class ArrayReader(PhotographReader):
+    """``PhotographReader`` that also knows photographs in memory.
+
+    Args:
+        arrays: by the name that is read, H x W x 3 or H x W, uint8.
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray[np.uint8]]) -> None:
+        super().__init__()
+        self.arrays = arrays
+
+    def get_data(self, img: Sequence[str] | str) -> tuple[np.ndarray, dict[str, Any]]:
+        """As ``PhotographReader``; an array counts as a photograph that says nothing of the eye."""
+        (name,) = ensure_tuple(img)
+        if name not in self.arrays:
+            return super().get_data(img)
+        array = self.arrays[name]
+        colour = array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=-1)
+        values = np.ascontiguousarray(colour.transpose(1, 0, 2), dtype=np.float32)
+        meta = {"spatial_shape": np.asarray(values.shape[:2]), "original_channel_dim": -1}
+        return values, meta | {"filename_or_obj": name, "format": "array", "laterality": ""}
+
+
+class ResultCollector(ReportWriter):
+    """``ReportWriter`` that writes nothing and keeps the results.
+
+    Attributes:
+        results: by the photograph's name.
+    """
+
+    def attach(self, engine: Engine) -> None:
+        self.results: dict[str, Segmentation] = {}
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+
+    def collect(self, engine: Engine) -> None:
+        """Keep what is said of the photographs of one iteration."""
+        for item, output in finished_items(engine):
+            _, label, row, measurements, rims = self.assess(item, output)
+            self.results[item["name"]] = Segmentation(
+                row.image, row.status, row.reason, label, measurements, rims, row.uncertainty
+            )
+
+    def of(self, name: str) -> Segmentation:
+        """The result of a photograph."""
+        if name in self.results:
+            return self.results[name]
+        return Segmentation(self._relative(name), "unreadable", self.dataset.unreadable[name])
+
+
+def load(checkpoint: str | PathLike[str] | None = None, **settings: Any) -> Model:
+    """Load a model.
+
+    Args:
+        checkpoint: a ``model.pt`` of this bundle's training or adaptation; the shipped one by default.
+        settings: keys of ``configs/inference.json``, such as ``device``.
+
+    Raises:
+        ValueError: there is no such file, it does not fit, or there is no such key.
+    """
+    path = BUNDLE_ROOT / "models" / "model.pt" if checkpoint is None else Path(checkpoint)
+    with _value_errors():
+        return Model(path, _parser("inference", settings, checkpoint=str(path)).get_parsed_content("network"))
+
+
+def segment(
+    photographs: Photograph | Iterable[Photograph], model: Model | None = None, **settings: Any
+) -> list[Segmentation]:
+    """Segment photographs as the stage ``inference`` does, and write nothing to disk.
+
+    Label maps have the photographs' own size, and all of them are kept in memory.
+
+    Args:
+        photographs: a folder; a file; an array H x W x 3 or H x W of uint8, upright; or several files and arrays.
+        model: the shipped one by default.
+        settings: keys of ``configs/inference.json``, such as ``view`` and ``max_uncertainty``.
+
+    Returns:
+        a result for each photograph, in their order, a folder's in the order of their paths. A file that cannot be read
+        gets one too.
+
+    Raises:
+        ValueError: there is no such folder, no photograph in it, an array that is no photograph, or no such key.
+    """
+    alone = isinstance(photographs, str | PathLike | np.ndarray)
+    given: list[Any] = [photographs] if alone else list(photographs)  # type: ignore[arg-type]
+    arrays = {f"array {i}": _checked(each, i) for i, each in enumerate(given) if isinstance(each, np.ndarray)}
+    if not given:
+        return []
+    model = model or load()
+    ours: dict[str, Any] = {"checkpoint": str(model.checkpoint), "network": model.network, "dataset#data": "@items"}
+    ours |= {"writer#_target_": "bundle.api.ResultCollector", "writer#records": None, "writer#model": str(model)}
+    if alone and not arrays and not Path(given[0]).is_file():
+        ours["dataset_dir"] = str(given[0])
+    else:
+        images = [f"array {i}" if isinstance(each, np.ndarray) else str(Path(each).expanduser().absolute())
+                  for i, each in enumerate(given)]  # fmt: skip
+        ours["items"] = [{"image": image, "name": str(number)} for number, image in enumerate(images)]
+    with _value_errors():
+        parser = _parser("inference", settings, **ours)
+        loader = next(each for each in parser["preprocessing"]["transforms"] if each["_target_"] == "LoadImaged")
+        loader["reader"] = ArrayReader(arrays)
+        parser.get_parsed_content("evaluator").run()
+    collector: ResultCollector = parser.get_parsed_content("writer")
+    results = [collector.of(item["name"]) for item in parser.get_parsed_content("items")]
+    if "items" not in ours:
+        return results
+    names = [str(i) if isinstance(each, np.ndarray) else str(each) for i, each in enumerate(given)]
+    return [replace(result, image=name) for result, name in zip(results, names, strict=True)]
+
+
+def adapt(
+    photographs: str | PathLike[str],
+    output_dir: str | PathLike[str],
+    recipe: str = "plus",
+    model: Model | None = None,
+    **settings: Any,
+) -> Adaptation:
+    """Adapt a model to a camera without labels, as the stage ``adaptation`` does; continues where it was interrupted.
+
+    Args:
+        photographs: a folder of photographs of that camera.
+        output_dir: receives ``model.pt``, ``adaptation.json`` and what else the stage writes.
+        recipe: one of ``configs/adapt.json``.
+        model: to start from; the shipped one by default.
+        settings: keys of ``configs/adapt.json``, such as ``view``, ``seed`` and ``batch_size``.
+
+    Raises:
+        ValueError: there is no such folder, no photograph of use in it, no such recipe or no such key.
+    """
+    checkpoint = BUNDLE_ROOT / "models" / "model.pt" if model is None else model.checkpoint
+    ours = {"dataset_dir": str(photographs), "output_dir": str(output_dir), "checkpoint": str(checkpoint)}
+    ours["recipe"] = recipe
+    with _value_errors(), _unsaid("monai.bundle.workflows"):
+        _parser("adaptation", settings, **ours)
+        run_stage("adaptation", logging_file=False, **ours, **settings)
+    record = json.loads((Path(output_dir) / "adaptation.json").read_text(encoding="utf-8"))
+    network = {key: value for key, value in settings.items() if key.partition("#")[0] in ("network_def", "device")}
+    return Adaptation(load(Path(output_dir) / "model.pt", **network), record)
+
+
+def _parser(stage: str, settings: Mapping[str, Any], **ours: Any) -> ConfigParser:
+    """A stage's config with the caller's settings, which must be its keys, and ours.
+
+    Raises:
+        ValueError: there is no such key, or it is ours.
+    """
+    configs = BUNDLE_ROOT / "configs"
+    parser = ConfigParser()
+    parser.read_config(configs / f"{STAGES[stage]}.json")
+    parser.read_meta(configs / "metadata.json")
+    for key in settings:
+        if key in (*ours, *_OURS):
+            raise ValueError(f"{key} is no setting here: what is read and written follows from the other arguments.")
+        if key.rpartition("#")[0] not in parser if "#" in key else key not in parser:
+            raise ValueError(f"there is no key {key!r} in configs/{STAGES[stage]}.json.")
+    parser.update({"bundle_root": str(BUNDLE_ROOT)} | dict(settings) | ours)
+    return parser
+
+
+def _checked(array: NDArray[Any], number: int) -> NDArray[np.uint8]:
+    """An array that can be a photograph.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    colour = array.ndim == 3 and array.shape[2] == 3
+    if array.dtype != np.uint8 or not (array.ndim == 2 or colour) or min(array.shape[:2]) < MIN_SIDE:
+        raise ValueError(
+            f"photograph {number} is an array of {array.dtype} and of shape {array.shape}; pass uint8, "
+            f"H x W x 3 or H x W, of at least {MIN_SIDE} pixels a side."
+        )
+    return array
+
+
+@contextmanager
+def _value_errors() -> Iterator[None]:
+    """A call that cannot succeed ends a command; here it is an error that callers can catch."""
+    try:
+        yield
+    except CallError as error:
+        raise ValueError(error.message.removeprefix("error: ")) from None
+
+
+@contextmanager
+def _unsaid(logger: str) -> Iterator[None]:
+    """Keep MONAI from warning, on stdout, that it leaves logging as it is."""
+    its = logging.getLogger(logger)
+    level = its.level
+    its.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        its.setLevel(level)
