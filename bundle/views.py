@@ -56,7 +56,7 @@ class DiscViewd(MapTransform, InvertibleTransform):
             picture if its disc is at least ``crop_share`` as wide as the picture.
         mode: interpolation of each key, ``bilinear`` or ``nearest``.
         locate: finds the disc in an image (3 x W x H, 0..255) or returns None; needed unless ``view`` is ``crop``.
-        disc_share: diameter that ``locate`` gives the disc, as a share of the view's side. In the crops of the source it
+        disc_share: diameter that ``locate`` gives the disc, as a share of the view's side. In the source's crops it
             is 0.6; the shipped locator draws discs about a tenth too wide, hence the default.
         crop_share: see ``view``.
         allow_missing_keys: pass over keys that are missing.
