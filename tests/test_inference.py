@@ -15,7 +15,7 @@ from monai.data import MetaTensor
 from monai.inferers import SimpleInferer
 from PIL import Image
 
-from bundle.inference import ChannelsLastInferer, CleanLabeld, ReportWriter
+from bundle.inference import ChannelsLastInferer, CleanLabeld, LabelMapd, ReportWriter
 from bundle.records import Records
 
 WIDTH, HEIGHT = 60, 40
@@ -38,6 +38,25 @@ def test_the_prediction_does_not_depend_on_the_networks_memory_format(network, m
         plain = ChannelsLastInferer()(images, copy.deepcopy(network))
         given = SimpleInferer()(images, network.to(memory_format=torch.channels_last))
     assert torch.equal(plain, given)
+
+
+def test_the_label_map_is_the_argmax():
+    p = torch.rand(3, WIDTH, HEIGHT, generator=torch.Generator().manual_seed(0)).mul(4).round()
+    p[:, :9] = 0
+    assert (p.sort(dim=0).values.diff(dim=0) == 0).any(dim=0).sum() > 500
+    label = LabelMapd("pred")({"pred": MetaTensor(p, meta={"disc_confidence": 0.5})})["pred"]
+    # numpy promises the first of equal values.
+    assert np.array_equal(label.numpy(), p.numpy().argmax(axis=0)[None])
+    assert label.dtype == torch.uint8
+    assert label.meta["disc_confidence"] == 0.5
+
+
+@pytest.mark.parametrize("value", [0.5, 1.5, 254.5, 254.49, 255.0])
+def test_overlays_round_as_pytorch_does(tmp_path, monkeypatch, value):
+    monkeypatch.setattr("test_inference.photograph", lambda _: torch.full((3, WIDTH, HEIGHT), value))
+    write_report(tmp_path, tmp_path / "out", {"eye.png": GOOD})
+    overlay = np.asarray(Image.open(tmp_path / "out" / "overlays" / "eye.png"))
+    assert overlay[-1, 0].tolist() == [round(value)] * 3
 
 
 def test_the_largest_disc_and_its_cup_are_kept_without_holes():
