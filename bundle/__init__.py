@@ -47,6 +47,7 @@ from bundle import (  # noqa: E402
     shifts,
     stages,
     statistics,
+    suitability,
     views,
 )
 
@@ -87,5 +88,6 @@ __all__ = [
     "shifts",
     "stages",
     "statistics",
+    "suitability",
     "views",
 ]
