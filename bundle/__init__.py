@@ -51,6 +51,7 @@ from bundle import (  # noqa: E402
     shifts,
     stages,
     statistics,
+    suitability,
     views,
 )
 from bundle.api import Adaptation, Model, Segmentation, adapt, load, segment  # noqa: E402
@@ -99,5 +100,6 @@ __all__ = [
     "shifts",
     "stages",
     "statistics",
+    "suitability",
     "views",
 ]

@@ -32,6 +32,7 @@ from bundle.overlays import draw_overlay, outlined_close_up
 from bundle.records import Records
 from bundle.report import Entry, Report, Row, small_jpeg, summary_line
 from bundle.rims import Rims, measure_rims
+from bundle.suitability import sharpness
 
 __all__ = ["Assessment", "ChannelsLastInferer", "CleanLabeld", "LabelMapd", "RecordedEntries", "ReportWriter"]
 
@@ -164,8 +165,10 @@ class ReportWriter:
         dataset: knows which photographs were unreadable.
         records: where what the report needs of each photograph waits until all are done.
         model: the model's identity, for the report.
-        max_uncertainty: a photograph above it is to be reviewed, in [0, 1].
+        max_uncertainty: a photograph whose disc or cup is above it (1 - expected Dice) is to be reviewed, in [0, 1].
         min_confidence: a photograph whose disc was found with less confidence is to be reviewed, in [0, 1].
+        min_sharpness: so is one whose view is less sharp (``bundle.suitability.sharpness``); 0 for none.
+        max_distance: so is one farther from the training data (``norm_distance`` of the output); infinity for none.
         guess_eye: whether to guess which eye it is where the file does not say.
         rim_sector: angle over which a rim's width is averaged, in degrees, above 0 and up to 90.
         mask_format: a key of ``bundle.mask_files.MASK_SUFFIXES``.
@@ -185,6 +188,8 @@ class ReportWriter:
         model: str,
         max_uncertainty: float = 0.08,
         min_confidence: float = 0.7,
+        min_sharpness: float = 0.0,
+        max_distance: float = math.inf,
         guess_eye: bool = True,
         rim_sector: float = 30.0,
         mask_format: str = "png",
@@ -199,6 +204,8 @@ class ReportWriter:
         self.model = model
         self.max_uncertainty = max_uncertainty
         self.min_confidence = min_confidence
+        self.min_sharpness = min_sharpness
+        self.max_distance = max_distance
         self.guess_eye = guess_eye
         self.rim_sector = rim_sector
         self.mask_format = mask_format
@@ -256,7 +263,7 @@ class ReportWriter:
         measurements = measure(label)
         uncertainty = 1 - float(min(output["expected_dice"]))
         found = bool(label.any())
-        reasons = self._reasons(item["image"], label, measurements, uncertainty) if found else []
+        reasons = self._reasons(item["image"], label, output) if found else []
         row = Row.of(
             image=self._relative(item["name"]),
             status="review" if reasons else "ok" if found else "no_disc",
@@ -289,16 +296,20 @@ class ReportWriter:
             return Laterality("right" if stated == "right" else "left", "file")
         return guess_laterality(photograph, label) if self.guess_eye else Laterality()
 
-    def _reasons(
-        self, view: torch.Tensor, label: np.ndarray, measurements: Measurements, uncertainty: float
-    ) -> list[str]:
+    def _reasons(self, view: torch.Tensor, label: np.ndarray, output: Mapping[str, Any]) -> list[str]:
         confidence = float(view.meta.get("disc_confidence", 1.0)) if isinstance(view, MetaTensor) else 1.0
         edges = (label[0], label[-1], label[:, 0], label[:, -1])
+        disc, cup = (1 - float(dice) > self.max_uncertainty for dice in output["expected_dice"])
+        has_cup = bool((label == 2).any())
         checks = {
-            "contour uncertain": uncertainty > self.max_uncertainty,
+            # Of a cup that is not drawn there is no edge to doubt.
+            "cup edge uncertain": cup and has_cup,
+            "disc edge uncertain": disc,
             "disc touches the edge of the picture": any(edge.any() for edge in edges),
+            "out of focus": self.min_sharpness > 0 and sharpness(view) < self.min_sharpness,
+            "unlike anything seen in training": float(output.get("norm_distance", 0.0)) > self.max_distance,
             "disc found with low confidence": confidence < self.min_confidence,
-            "no cup visible": measurements.cup_height_px == 0,
+            "no cup visible": not has_cup,
         }
         return [reason for reason, applies in checks.items() if applies]
 
