@@ -51,6 +51,7 @@ from bundle import (  # noqa: E402
     shifts,
     stages,
     statistics,
+    suitability,
     tracking,
     views,
 )
@@ -100,6 +101,7 @@ __all__ = [
     "shifts",
     "stages",
     "statistics",
+    "suitability",
     "tracking",
     "views",
 ]

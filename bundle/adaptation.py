@@ -36,6 +36,7 @@ from bundle.passes import (
 )
 from bundle.refinement import load_pseudo_label
 from bundle.regions import CLASSES, nested_probabilities
+from bundle.suitability import FirstNormInput
 
 __all__ = [
     "AdaptationInferer",
@@ -195,7 +196,8 @@ class AgreementEvaluator(SupervisedEvaluator):
     """``SupervisedEvaluator`` that adds to each prediction what can be said without labels of how good it is.
 
     The output gets, B x 2 each (disc, cup) and in [0, 1], ``expected_dice`` (see there), and if there are passes or
-    views ``agreement`` or ``view_agreement``: the mean Dice between each of them and what all of them say together.
+    views ``agreement`` or ``view_agreement``: the mean Dice between each of them and what all of them say together. It
+    also gets ``norm_distance`` (B): how far the photograph lies from the training data (see ``FirstNormInput``).
 
     Args:
         passes: T; 0 for none.
@@ -218,18 +220,20 @@ class AgreementEvaluator(SupervisedEvaluator):
             return engine.state.output
         names = batchdata["name"]
         # The head's input is only known inside the pass, and the output is decollated at its end: measure in between.
-        with HeadInput(self.network) as head_input:
-            inferer, self.inferer = self.inferer, self._measuring(self.inferer, head_input, names)
+        with HeadInput(self.network) as head_input, FirstNormInput(self.network) as first_norm:
+            inferer, self.inferer = self.inferer, self._measuring(self.inferer, head_input, first_norm, names)
             try:
                 return super()._iteration(engine, batchdata)
             finally:
                 self.inferer = inferer
 
-    def _measuring(self, inferer: Any, head_input: HeadInput, names: list[str]) -> Any:
+    def _measuring(self, inferer: Any, head_input: HeadInput, first_norm: FirstNormInput, names: list[str]) -> Any:
         def infer(inputs: torch.Tensor, network: DiscCupUNet, *args: Any, **kwargs: Any) -> torch.Tensor:
             prediction = inferer(inputs, network, *args, **kwargs)
             logits = prediction.as_tensor() if isinstance(prediction, MetaTensor) else prediction
             self.state.output["expected_dice"] = expected_dice(logits)
+            if first_norm.distance is not None:
+                self.state.output["norm_distance"] = first_norm.distance
             if self.passes:
                 features = head_input.features
                 features = features.as_tensor() if isinstance(features, MetaTensor) else features
