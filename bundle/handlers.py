@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint, EMAHandler
@@ -120,14 +121,17 @@ class ResumableCheckpoint:
         engine.state.max_epochs = max_epochs
         engine.logger.info("resumed after epoch %d from %s", engine.state.epoch, self.path)
 
+    @idist.one_rank_only()
     def save(self, engine: Engine) -> None:
-        """Replace the checkpoint by the state after this epoch."""
+        """Replace the checkpoint by the state after this epoch; of several processes the first does so."""
         states = {name: thing.state_dict() for name, thing in {"trainer": engine, **self.objects}.items()}
         save_atomically({**states, "fingerprint": self.fingerprint}, self.path)
 
 
 class WeightsSaver:
     """Write a network's weights when the run completes, and remove the files that only a resumed run needs.
+
+    Of several processes the first does so.
 
     Args:
         path: file of the state dict.
@@ -143,6 +147,7 @@ class WeightsSaver:
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.COMPLETED, self)
 
+    @idist.one_rank_only()
     def __call__(self, engine: Engine) -> None:
         save_weights(self.network, self.path)
         for path in self.obsolete:
