@@ -221,14 +221,16 @@ class GlobalDropout2d(nn.Dropout2d):
         return inputs * kept[start : start + len(inputs)]
 
 
-class _SumOverProcesses(torch.autograd.Function):
+class _FromAll(torch.autograd.Function):
+    """A tensor of every process, W x its shape; the gradient is that of what all of them made of it."""
+
     @staticmethod
     def forward(ctx: Any, value: torch.Tensor) -> torch.Tensor:
-        return cast(torch.Tensor, idist.all_reduce(value.clone()))
+        return cast(torch.Tensor, idist.all_gather(value[None]))
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:  # type: ignore[override]
-        return idist.all_reduce(gradient.clone())
+        return cast(torch.Tensor, idist.all_reduce(gradient.clone()))[idist.get_rank()]
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):
@@ -241,18 +243,19 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
         """Normalise ``inputs`` (B x C x W x H); in evaluation mode by the running statistics."""
         if not self.training or idist.get_world_size() == 1:
             return super().forward(inputs)
-        pixels = inputs[:, 0].numel()
-        total = cast(int, idist.all_reduce(pixels))
-        mean = _SumOverProcesses.apply(inputs.sum(dim=(0, 2, 3))) / total
-        centred = inputs - mean[:, None, None]
-        variance = _SumOverProcesses.apply(centred.square().sum(dim=(0, 2, 3))) / total
+        variance, mean = torch.var_mean(inputs, dim=(0, 2, 3), correction=0)
+        pixels = torch.full_like(mean, inputs[:, 0].numel())
+        means, variances, counts = _FromAll.apply(torch.stack((mean, variance, pixels))).unbind(dim=1)
+        total = counts.sum(dim=0)
+        mean = (means * counts).sum(dim=0) / total
+        variance = ((variances + (means - mean).square()) * counts).sum(dim=0) / total
         with torch.no_grad():
             self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
             share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum  # type: ignore
             self.running_mean.lerp_(mean, share)  # type: ignore[union-attr]
-            self.running_var.lerp_(variance * (total / max(total - 1, 1)), share)  # type: ignore[union-attr]
+            self.running_var.lerp_(variance * total / (total - 1), share)  # type: ignore[union-attr]
         scale = self.weight * (variance + self.eps).rsqrt()
-        return centred * scale[:, None, None] + self.bias[:, None, None]
+        return (inputs - mean[:, None, None]) * scale[:, None, None] + self.bias[:, None, None]
 
 
 def parallel(network: nn.Module, optimizer: torch.optim.Optimizer) -> DistributedDataParallel:

@@ -1,0 +1,225 @@
+"""Two processes do what one does: in training, refinement, adaptation and inference, also where they do not go round."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+from monai.transforms import Compose, RandScaleIntensityd
+from processes import Processes
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, TensorDataset
+
+from bundle import distributed
+from bundle.distributed import DealtBatches, GlobalBatchLoss, SeededCompose, SplitBatches, collect_dealt, parallel
+from bundle.errors import CallError
+from bundle.losses import AdaptationOutput
+from bundle.phantoms import write_dataset
+
+ROOT = Path(__file__).parents[1]
+TINY = {
+    "network_def#backbone": "efficientnet-lite0-small",
+    "network_def#decoder_channels": [16, 16, 8, 8],
+    "image_size": 64,
+    "view": "crop",
+}
+STAGES = {"train": "training", "refine": "refinement", "adapt": "adaptation", "inference": "inference"}
+SCHOOL = {"pretrained": False, "batch_size": 4, "warmup_epochs": 1}
+DOUBLES = {
+    "network": "$@network_def.double()",
+    "train#trainer#to_kwargs": {"dtype": "$torch.float64"},
+    "validate#evaluator#to_kwargs": {"dtype": "$torch.float64"},
+}
+ONE_LOOK = {"train#preprocessing#transforms": "$@load + [@train#view, @scale_intensity]", "train#view#size": 64}
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[Processes]:
+    workers = Processes(2)
+    yield workers
+    workers.close()
+
+
+# What runs in the workers -------------------------------------------------------------------------------------------
+
+
+def run_stage(config: str, dataset_dir: Any, output_dir: Any, overlay: bool = True, **overrides: Any) -> dict:
+    """Run a stage; its exit status and, in training, the loss of every step."""
+    names = [config, f"multi_gpu_{config}"] if overlay else [config]
+    stage = ConfigWorkflow(
+        config_file=[str(ROOT / "configs" / f"{name}.json") for name in names],
+        meta_file=str(ROOT / "configs" / "metadata.json"),
+        logging_file=str(ROOT / "configs" / "logging.conf"),
+        run_id=STAGES[config],
+        workflow_type="train" if config == "train" else "inference",
+        bundle_root=str(ROOT),
+        dataset_dir=str(dataset_dir),
+        output_dir=str(output_dir),
+        **TINY | overrides,
+    )
+    losses: list[float] = []
+    status = 0
+    try:
+        stage.initialize()
+        if config == "train":
+            trainer = stage.parser.get_parsed_content("train#trainer")
+            trainer.add_event_handler("ITERATION_COMPLETED", lambda e: losses.append(_loss(e.state.output)))
+        stage.run()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
+    finally:
+        stage.finalize()
+        idist.finalize()
+        logging.disable(logging.NOTSET)
+    return {"status": status, "losses": losses}
+
+
+def _loss(output: Any) -> float:
+    return float((output[0] if isinstance(output, list) else output)["loss"])
+
+
+class Layers(nn.Module):
+    """Everything that looks at the batch as a whole, with the head's place where ``AdaptationInferer`` expects it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8, momentum=0.3), nn.ReLU())
+        self.segmentation_head = nn.Sequential(nn.Dropout2d(0.5), nn.Conv2d(8, 3, 1))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.segmentation_head(self.body(inputs))
+
+
+class Lopsided(nn.Module):
+    """A loss that divides by what it counts in the batch, and sees output, teacher, target and names."""
+
+    def forward(self, output: AdaptationOutput, target: dict) -> torch.Tensor:
+        assert len(set(target["name"])) == len(target["name"]) == len(output.logits) == len(output.images)
+        weight = target["mask"] * torch.tensor([float(len(name)) for name in target["name"]])[:, None, None, None]
+        assert output.teacher is not None
+        assert output.teacher.features.shape[0] == len(output.logits)
+        difference = (output.logits - output.teacher.logits).square() + output.features.square().mean()
+        return (difference * weight).sum() / weight.sum()
+
+
+def one_step(rows: list[list[int]]) -> dict:
+    """One step on five photographs, of which this process has ``rows[rank]``."""
+    idist.initialize("gloo")
+    torch.manual_seed(0)
+    network = Layers().double()
+    images = torch.randn(5, 3, 12, 10, dtype=torch.float64)
+    mask = (torch.rand(5, 1, 10, 8) > 0.7).double()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    model: nn.Module = parallel(network, optimizer).train()
+    torch.manual_seed(7)
+    own = rows[idist.get_rank()]
+    kept: list[torch.Tensor] = []
+    network.segmentation_head.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
+    logits = model(images[own])
+    teacher = AdaptationOutput(None, images[own], logits.detach()[:, :0], images[own, :, 1:-1, 1:-1])  # type: ignore
+    output = AdaptationOutput(network, images[own], kept[0], logits, teacher)  # type: ignore[arg-type]
+    target = {"mask": mask[own], "name": ["x" * (i + 1) for i in own]}
+    loss = GlobalBatchLoss(Lopsided())(output, target)
+    loss.backward()
+    optimizer.step()
+    idist.finalize()
+    return {"loss": loss.item(), "state": {key: value.clone() for key, value in network.state_dict().items()}}
+
+
+def collected(values: list[list]) -> list:
+    idist.initialize("gloo")
+    found = collect_dealt(values[idist.get_rank()])
+    idist.finalize()
+    return found
+
+
+# What they are asked -------------------------------------------------------------------------------------------------
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "model.pt", weights_only=True)
+
+
+def difference(a: Path, b: Path) -> float:
+    """Largest difference between two models' weights, in units of the largest weight of the same tensor."""
+    one, other = weights(a), weights(b)
+    assert one.keys() == other.keys()
+    return max(
+        float((one[key].double() - other[key].double()).abs().max() / one[key].double().abs().max().clamp(min=1e-3))
+        for key in one
+    )
+
+
+def rows(path: Path) -> list[dict]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("source")
+    write_dataset(folder, 12, kind="crop", size=96, seed=100)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("target")
+    write_dataset(folder, 7, kind="crop", cameras=("tight_red",), size=96, seed=200)
+    shutil.rmtree(folder / "label")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkpoint(source, processes, tmp_path_factory) -> str:
+    """Trained just enough that it shows discs and cups."""
+    output = tmp_path_factory.mktemp("trained")
+    settings = SCHOOL | {"max_epochs": 15, "val_interval": 15, "learning_rate": 0.01}
+    processes(run_stage, "train", source, output, overlay=False, count=1, **settings)
+    return str(output / "model.pt")
+
+
+def test_a_step_is_that_of_one_process_whatever_the_shares(processes):
+    """Loss, gradient, norm statistics and dropout of unequal shares, also where a row is in both: 1e-12 in doubles."""
+    (one,) = processes(one_step, [[0, 1, 2, 3, 4]], count=1)
+    for shares in ([[0, 1], [2, 3, 4]], [[0, 1, 2, 3], [4]]):
+        for two in processes(one_step, shares):
+            assert two["loss"] == pytest.approx(one["loss"], rel=1e-12)
+            for key, value in one["state"].items():
+                torch.testing.assert_close(two["state"][key], value, rtol=1e-10, atol=1e-12, msg=key)
+
+
+def test_a_row_that_two_processes_have_counts_once(processes):
+    for two in processes(one_step, [[0, 1, 2, 3, 4], [4, 0]]):
+        assert two["loss"] > 0
+
+
+def test_training_has_the_loss_curve_of_one_process(source, processes, tmp_path):
+    """All augmentation on; in doubles nothing but the order of sums differs, and Adam makes the most of that."""
+    settings = SCHOOL | {"max_epochs": 2, "val_interval": 2, "learning_rate": 0.003} | DOUBLES
+    (one,) = processes(run_stage, "train", source, tmp_path / "1", count=1, **settings)
+    two, second = processes(run_stage, "train", source, tmp_path / "2", **settings)
+    assert len(one["losses"]) == 4
+    assert len(set(one["losses"])) == 4
+    assert two == second
+    assert two["losses"] == pytest.approx(one["losses"], rel=1e-9)
+    assert difference(tmp_path / "1", tmp_path / "2") < 1e-7
+    metrics = [json.loads((tmp_path / count / "metrics.json").read_text()) for count in "12"]
+    assert metrics[0] == metrics[1]
+    assert len(list((tmp_path / "2" / "events").iterdir())) == 1
+    # Without augmentation there is nothing that the overlay draws otherwise than the plain config does.
+    (plain,) = processes(run_stage, "train", source, tmp_path / "0", overlay=False, count=1, **settings | ONE_LOOK)
+    two, _ = processes(run_stage, "train", source, tmp_path / "3", **settings | ONE_LOOK)
+    assert two["losses"] == pytest.approx(plain["losses"], rel=1e-9)
+    assert two["losses"] != pytest.approx(one["losses"], rel=1e-2)
