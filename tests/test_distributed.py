@@ -1,4 +1,4 @@
-"""Two processes do what one does: in training, refinement, adaptation and inference, also where they do not go round."""
+"""Two processes do what one does in training, refinement, adaptation and inference, also where shares are unequal."""
 
 from __future__ import annotations
 
@@ -15,15 +15,10 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow
-from monai.transforms import Compose, RandScaleIntensityd
 from processes import Processes
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, TensorDataset
 
-from bundle import distributed
-from bundle.distributed import DealtBatches, GlobalBatchLoss, SeededCompose, SplitBatches, collect_dealt, parallel
-from bundle.errors import CallError
+from bundle.distributed import GlobalBatchLoss, collect_dealt, parallel
 from bundle.losses import AdaptationOutput
 from bundle.phantoms import write_dataset
 
@@ -185,7 +180,7 @@ def target(tmp_path_factory) -> Path:
 def checkpoint(source, processes, tmp_path_factory) -> str:
     """Trained just enough that it shows discs and cups."""
     output = tmp_path_factory.mktemp("trained")
-    settings = SCHOOL | {"max_epochs": 15, "val_interval": 15, "learning_rate": 0.01}
+    settings = SCHOOL | {"max_epochs": 25, "val_interval": 25, "learning_rate": 0.01}
     processes(run_stage, "train", source, output, overlay=False, count=1, **settings)
     return str(output / "model.pt")
 
@@ -223,3 +218,42 @@ def test_training_has_the_loss_curve_of_one_process(source, processes, tmp_path)
     two, _ = processes(run_stage, "train", source, tmp_path / "3", **settings | ONE_LOOK)
     assert two["losses"] == pytest.approx(plain["losses"], rel=1e-9)
     assert two["losses"] != pytest.approx(one["losses"], rel=1e-2)
+
+
+def test_refinement_writes_the_files_of_one_process(target, checkpoint, processes, tmp_path):
+    """Seven photographs in batches of two: four batches, the last one short; bit for bit, the prototypes too."""
+    settings = {"checkpoint": checkpoint, "batch_size": 2, "statistics": 0, "label_threshold": 0.3}
+    settings |= {"uncertainty_threshold": 0.2}
+    processes(run_stage, "refine", target, tmp_path / "1", overlay=False, count=1, **settings)
+    processes(run_stage, "refine", target, tmp_path / "2", **settings)
+    files = sorted(path.relative_to(tmp_path / "1") for path in (tmp_path / "1").rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(tmp_path / "2") for path in (tmp_path / "2").rglob("*") if path.is_file())
+    assert len(files) == 7 + 2
+    for name in files:
+        if name.suffix == ".npz":
+            with np.load(tmp_path / "1" / name) as one, np.load(tmp_path / "2" / name) as two:
+                assert one["label"].any()
+                for key in one.files:
+                    np.testing.assert_array_equal(one[key], two[key])
+        elif name.suffix == ".pt":
+            one, two = (torch.load(tmp_path / count / name, weights_only=True) for count in "12")
+            assert one["fingerprint"] == two["fingerprint"]
+            for key in ("objects", "background"):
+                assert one[key].isfinite().all()
+                assert torch.equal(one[key], two[key])
+        else:
+            assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+@pytest.mark.parametrize("recipe", ["grad_cl", "plus"])
+def test_adaptation_gives_the_weights_of_one_process(recipe, target, checkpoint, processes, tmp_path):
+    """Batches of 3, 3 and 1: the last has a row for one process only."""
+    settings = {"checkpoint": checkpoint, "recipe": recipe, "batch_size": 3, "recipes#plus#least_steps": 0}
+    settings |= {f"recipes#{recipe}#max_epochs": 2}
+    processes(run_stage, "adapt", target, tmp_path / "1", count=1, **settings)
+    results = processes(run_stage, "adapt", target, tmp_path / "2", **settings)
+    assert [result["status"] for result in results] == [0, 0]
+    moved = max(difference(tmp_path / "1", Path(checkpoint).parent), 0)
+    print(recipe, difference(tmp_path / "1", tmp_path / "2"), moved)
+    records = [json.loads((tmp_path / count / "adaptation.json").read_text()) for count in "12"]
+    print(records)
