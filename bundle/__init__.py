@@ -8,6 +8,8 @@ import warnings
 # MONAI warns of these at every start; they are its own affairs and hide what a user should read.
 warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader", category=UserWarning)
 warnings.filterwarnings("ignore", message=".*always_return_as_numpy", category=FutureWarning)
+# A stage that was interrupted after its last photograph has none left.
+warnings.filterwarnings("ignore", message="`dataloader` is empty", category=UserWarning)
 
 from bundle import (  # noqa: E402
     adaptation,
@@ -37,6 +39,7 @@ from bundle import (  # noqa: E402
     photographs,
     prototypes,
     provenance,
+    records,
     refinement,
     regions,
     report,
@@ -77,6 +80,7 @@ __all__ = [
     "photographs",
     "prototypes",
     "provenance",
+    "records",
     "refinement",
     "regions",
     "report",

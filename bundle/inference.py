@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +19,18 @@ from monai.transforms import MapTransform
 from PIL import Image
 
 from bundle.datasets import PhotographDataset
+from bundle.errors import CallError
 from bundle.folders import atomic_write, safe_output_path
 from bundle.handlers import finished_items
 from bundle.laterality import Laterality, guess_laterality
 from bundle.mask_files import MASK_SUFFIXES, check_mask_format, write_mask
 from bundle.measurements import Measurements, clean, measure
 from bundle.overlays import draw_overlay, outlined_close_up
-from bundle.report import Report, Row
+from bundle.records import Records
+from bundle.report import Entry, Report, Row, small_jpeg, summary_line
 from bundle.rims import measure_rims
 
-__all__ = ["ChannelsLastInferer", "CleanLabeld", "ReportWriter"]
+__all__ = ["ChannelsLastInferer", "CleanLabeld", "RecordedEntries", "ReportWriter"]
 
 logger = logging.getLogger(__name__)
 
@@ -74,22 +78,54 @@ class CleanLabeld(MapTransform):
         return d
 
 
+class RecordedEntries(Sequence[Entry]):
+    """The report's entries, read from their records one at a time.
+
+    Args:
+        records: where they are.
+        items: photographs, in the order of the report.
+
+    Raises:
+        CallError: when an entry is asked for whose photograph has no record.
+    """
+
+    def __init__(self, records: Records, items: Sequence[Mapping[str, Any]]) -> None:
+        self.records = records
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: Any) -> Any:
+        content = self.records.load(self.items[index])
+        if content is None:
+            raise CallError(
+                f"{self.items[index]['image']} has no result: it was changed meanwhile, or a process ended early.",
+                "Run the same command again: it does what is missing.",
+            )
+        return Entry.from_json(content["entry"])
+
+
 class ReportWriter:
-    """Ignite handler that writes masks and overlays as they come, and the report at the end.
+    """Ignite handler that writes mask, overlay and record of each photograph, and makes the report of all records.
 
     Each item of ``engine.state.batch`` holds ``name``, ``image`` and ``photograph`` (3 x W x H, 0..255), each of
-    ``engine.state.output`` holds ``pred`` (W x H, uint8) and ``expected_dice`` (disc, cup).
+    ``engine.state.output`` holds ``pred`` (W x H, uint8) and ``expected_dice`` (disc, cup). While threads write, the
+    network goes on; at most two photographs a thread wait in memory.
 
     Args:
         output_dir: receives ``masks/``, ``overlays/``, ``report.csv``, ``measurements.csv`` and ``report.html``.
         dataset_dir: paths in the report are relative to it.
-        dataset: knows which photographs were unreadable, and lists all of them.
+        items: all photographs, with ``name`` and ``image`` (a path), in the order of the report.
+        dataset: knows which photographs were unreadable.
+        records: where what the report needs of each photograph waits until all are done.
         model: the model's identity, for the report.
         max_uncertainty: a photograph above it is to be reviewed, in [0, 1].
         min_confidence: a photograph whose disc was found with less confidence is to be reviewed, in [0, 1].
         guess_eye: whether to guess which eye it is where the file does not say.
         rim_sector: angle over which a rim's width is averaged, in degrees, above 0 and up to 90.
         mask_format: a key of ``bundle.mask_files.MASK_SUFFIXES``.
+        threads: how many photographs are written at a time.
 
     Raises:
         CallError: if the mask format is unknown or needs a package that is not installed.
@@ -99,49 +135,80 @@ class ReportWriter:
         self,
         output_dir: str | Path,
         dataset_dir: str | Path,
+        items: Sequence[dict[str, Any]],
         dataset: PhotographDataset,
+        records: Records,
         model: str,
         max_uncertainty: float = 0.08,
         min_confidence: float = 0.7,
         guess_eye: bool = True,
         rim_sector: float = 30.0,
         mask_format: str = "png",
+        threads: int = 1,
     ) -> None:
         check_mask_format(mask_format)
         self.output_dir = Path(output_dir)
         self.root = Path(dataset_dir).expanduser().absolute()
+        self.items = {item["name"]: item for item in items}
         self.dataset = dataset
+        self.records = records
         self.model = model
         self.max_uncertainty = max_uncertainty
         self.min_confidence = min_confidence
         self.guess_eye = guess_eye
         self.rim_sector = rim_sector
         self.mask_format = mask_format
+        self.threads = threads
+        self._jobs: deque[Future[None]] = deque()
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
         engine.add_event_handler(Events.COMPLETED, self.finish)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self.abandon)
 
     def start(self) -> None:
-        """Open the report."""
-        self.output_dir.mkdir(parents=True, exist_ok=True)
-        self.report = Report(self.output_dir, model=self.model)
-        self.sources = {item["name"]: Path(item["image"]) for item in self.dataset.data}
-        self.paths = {name: self._relative(source) for name, source in self.sources.items()}
+        """Start the threads."""
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="writer")
 
     def collect(self, engine: Engine) -> None:
-        """Write what belongs to the photographs of one iteration."""
+        """Hand the photographs of one iteration to the threads, and wait while they have enough to do."""
         for item, output in finished_items(engine):
-            # Files are indexed row first, tensors column first.
-            photograph = torch.as_tensor(item["photograph"]).round().byte().cpu().numpy().transpose(2, 1, 0)
-            label = torch.as_tensor(output["pred"]).cpu().numpy().T.astype(np.uint8)
-            self._add(item["name"], np.ascontiguousarray(photograph), np.ascontiguousarray(label), item, output)
+            self._jobs.append(self._pool.submit(self._add, item, output))
+        while len(self._jobs) > 2 * self.threads:
+            self._jobs.popleft().result()
 
-    def _add(self, name: str, photograph: np.ndarray, label: np.ndarray, item: Any, output: Any) -> None:
+    def finish(self) -> None:
+        """Wait for the threads, and record the photographs that could not be read."""
+        while self._jobs:
+            self._jobs.popleft().result()
+        self._pool.shutdown()
+        for name, reason in self.dataset.unreadable.items():
+            row = Row(image=self._relative(name), status="unreadable", reason=reason)
+            # Its permissions may be mended without a change of the file, so it is tried again.
+            self._record(name, Entry(row), final=False)
+
+    def abandon(self, error: BaseException) -> None:
+        """Stop the threads and let the engine's error pass."""
+        self._pool.shutdown(cancel_futures=True)
+        raise error
+
+    def write_report(self) -> None:
+        """Make the report of the records of all photographs, and remove them."""
+        report = Report(self.output_dir, model=self.model)
+        counts = report.write(RecordedEntries(self.records, list(self.items.values())))
+        self.records.clear()
+        logger.info("%s; report: %s", summary_line(counts), self.output_dir / "report.html")
+
+    def _add(self, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
+        name = item["name"]
+        # Files are indexed row first, tensors column first.
+        photograph = torch.as_tensor(item["photograph"]).round().byte().cpu().numpy().transpose(2, 1, 0)
+        photograph = np.ascontiguousarray(photograph)
+        label = np.ascontiguousarray(torch.as_tensor(output["pred"]).cpu().numpy().T.astype(np.uint8))
         mask, overlay = f"masks/{name}{MASK_SUFFIXES[self.mask_format]}", f"overlays/{name}.png"
         with atomic_write(safe_output_path(self.output_dir, mask)) as path:
-            write_mask(label, path, self.mask_format, self.sources[name])
+            write_mask(label, path, self.mask_format, Path(self.items[name]["image"]))
         with atomic_write(safe_output_path(self.output_dir, overlay)) as path:
             draw_overlay(photograph, label).save(path, compress_level=1)
         measurements = measure(label)
@@ -149,7 +216,7 @@ class ReportWriter:
         found = bool(label.any())
         reasons = self._reasons(item["image"], label, measurements, uncertainty) if found else []
         row = Row.of(
-            image=self.paths[name],
+            image=self._relative(name),
             status="review" if reasons else "ok" if found else "no_disc",
             measured=measurements,
             uncertainty=uncertainty if found else math.nan,
@@ -157,7 +224,11 @@ class ReportWriter:
         )
         picture, outlines = outlined_close_up(photograph, label) or (Image.fromarray(photograph), None)
         rims = measure_rims(label, self._laterality(item["image"], photograph, label), self.rim_sector)
-        self.report.add(row, thumbnail=picture, mask_name=mask, overlay_name=overlay, outlines=outlines, rims=rims)
+        self._record(name, Entry(row, small_jpeg(picture), mask, overlay, outlines, rims))
+
+    def _record(self, name: str, entry: Entry, final: bool = True) -> None:
+        files = [path for path in (entry.mask_name, entry.overlay_name) if path]
+        self.records.save(self.items[name], {"entry": entry.to_json(), "files": files}, final)
 
     def _laterality(self, view: torch.Tensor, photograph: np.ndarray, label: np.ndarray) -> Laterality:
         stated = view.meta.get("laterality", "") if isinstance(view, MetaTensor) else ""
@@ -178,14 +249,8 @@ class ReportWriter:
         }
         return [reason for reason, applies in checks.items() if applies]
 
-    def finish(self, engine: Engine) -> None:
-        """Add the unreadable photographs and write the report."""
-        for name, reason in self.dataset.unreadable.items():
-            self.report.add(Row(image=self.paths[name], status="unreadable", reason=reason))
-        self.report.write()
-        logger.info("%s; report: %s", self.report.summary_line(), self.output_dir / "report.html")
-
-    def _relative(self, path: Path) -> str:
+    def _relative(self, name: str) -> str:
+        path = Path(self.items[name]["image"])
         try:
             return path.relative_to(self.root).as_posix()
         except ValueError:

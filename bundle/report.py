@@ -8,32 +8,40 @@ from __future__ import annotations
 
 import base64
 import csv
-import hashlib
 import html
 import io
 import itertools
 import math
 import os
 import re
-import shutil
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from string import Template
-from typing import NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 from PIL import Image
 
 from bundle.folders import atomic_write
+from bundle.laterality import Laterality
 from bundle.measurements import Measurements
 from bundle.overlays import Outlines
 from bundle.rims import Rims
 
-__all__ = ["COLUMNS", "RIM_COLUMNS", "STATUSES", "Report", "Row"]
+__all__ = [
+    "COLUMNS",
+    "RIM_COLUMNS",
+    "STATUSES",
+    "Entry",
+    "Report",
+    "Row",
+    "count_statuses",
+    "small_jpeg",
+    "summary_line",
+]
 
 STATUSES = ("ok", "review", "no_disc", "unreadable")
 COLUMNS = (
@@ -122,148 +130,157 @@ class Row:
         return cls(image, status, uncertainty=uncertainty, reason=reason, **values)
 
 
-class _Entry(NamedTuple):
+@dataclass(frozen=True)
+class Entry:
+    """A photograph's part of the report.
+
+    Args:
+        row: what is known of the photograph.
+        jpeg: the card's picture; empty for none.
+        mask_name: path of the mask relative to the report's folder, in posix form, e.g. ``masks/a.png``.
+        overlay_name: path of the overlay, likewise.
+        outlines: contours that the page lays over the picture and can hide.
+        rims: widths of the rim and which eye it is.
+    """
+
     row: Row
-    mask: str | None
-    overlay: str | None
-    outlines: Outlines | None
-    rims: Rims
+    jpeg: bytes = b""
+    mask_name: str | None = None
+    overlay_name: str | None = None
+    outlines: Outlines | None = None
+    rims: Rims = Rims()
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``from_json`` makes the same entry of; it goes into JSON."""
+        return asdict(self) | {"jpeg": base64.b64encode(self.jpeg).decode("ascii")}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Entry:
+        """The entry that ``to_json`` was called on."""
+        rims = {**content["rims"], "laterality": Laterality(*content["rims"]["laterality"])}
+        return cls(
+            Row(**content["row"]),
+            base64.b64decode(content["jpeg"]),
+            content["mask_name"],
+            content["overlay_name"],
+            content["outlines"] and Outlines(*content["outlines"]),
+            Rims(**rims),
+        )
+
+
+def small_jpeg(picture: Image.Image) -> bytes:
+    """The picture as a JPEG of at most 26 kB for an ``Entry``: the best quality that fits, then fewer pixels."""
+    picture = picture.convert("RGB")
+    side = _THUMBNAIL_SIDE
+    while True:
+        reduced = picture.copy()
+        reduced.thumbnail((side, side))
+        for quality in _THUMBNAIL_QUALITIES:
+            file = io.BytesIO()
+            reduced.save(file, "JPEG", quality=quality, optimize=True)
+            if file.tell() <= _THUMBNAIL_BYTES:
+                return file.getvalue()
+        side = side * 3 // 4
+
+
+def count_statuses(rows: Iterable[Row]) -> dict[str, int]:
+    """Number of photographs for every status of ``STATUSES``, in that order."""
+    found = Counter(row.status for row in rows)
+    return {status: found[status] for status in STATUSES}
+
+
+def summary_line(counts: Mapping[str, int]) -> str:
+    """One line such as ``12 photographs: 9 ok, 2 review, 1 no_disc, 0 unreadable``."""
+    return f"{_photographs(sum(counts.values()))}: " + ", ".join(
+        f"{number} {status}" for status, number in counts.items()
+    )
 
 
 class Report:
-    """Collects one row per photograph and writes ``report.csv``, ``measurements.csv`` and ``report.html``.
+    """Writes ``report.csv``, ``measurements.csv`` and ``report.html``.
 
-    Close-ups wait on disk in a hidden folder until the page is written, so that memory does not grow with them.
+    The same entries give the same bytes, whenever and in however many runs they were made.
 
     Args:
         output_dir: folder of the report, made if it is missing.
         title: heading of the page.
         model: which model drew the contours, in words for the page.
-        created: date on the page; now by default.
     """
 
-    def __init__(
-        self,
-        output_dir: str | os.PathLike[str],
-        title: str = "Optic disc and cup",
-        model: str = "",
-        created: datetime | None = None,
-    ) -> None:
+    def __init__(self, output_dir: str | os.PathLike[str], title: str = "Optic disc and cup", model: str = "") -> None:
         self.output_dir = Path(output_dir)
         self.title = title
         self.model = model
-        self.created = created or datetime.now()
-        self._entries: dict[str, _Entry] = {}
-        self._thumbnails = self.output_dir / ".thumbnails"
-        self.output_dir.mkdir(parents=True, exist_ok=True)
-        # An interrupted run leaves its close-ups behind; they may show another model's contours.
-        shutil.rmtree(self._thumbnails, ignore_errors=True)
 
-    def add(
-        self,
-        row: Row,
-        thumbnail: Image.Image | None = None,
-        mask_name: str | None = None,
-        overlay_name: str | None = None,
-        outlines: Outlines | None = None,
-        rims: Rims | None = None,
-    ) -> None:
-        """Take a photograph's row; a second row for the same photograph replaces the first.
+    def write(self, entries: Sequence[Entry]) -> dict[str, int]:
+        """Write all files, each whole or not at all.
 
         Args:
-            row: what is known of the photograph.
-            thumbnail: picture for the card, of any size; larger ones are reduced.
-            mask_name: path of the mask relative to the report's folder, in posix form, e.g. ``masks/a.png``.
-            overlay_name: path of the overlay, likewise.
-            outlines: contours that the page lays over the thumbnail and can hide.
-            rims: widths of the rim and which eye it is.
+            entries: one a photograph, in the order of the tables. Each is looked at twice and none is kept, so a
+                sequence that reads them from disk needs no memory for their pictures.
+
+        Returns:
+            ``count_statuses`` of them.
         """
-        self._entries[row.image] = _Entry(row, mask_name, overlay_name, outlines, rims or Rims())
-        path = self._thumbnail_path(row)
-        if thumbnail is None:
-            path.unlink(missing_ok=True)
-            return
-        self._thumbnails.mkdir(exist_ok=True)
-        path.write_bytes(_small_jpeg(thumbnail.convert("RGB")))
-
-    def write(self) -> None:
-        """Write all files, each whole or not at all, and drop the close-ups: call it once, at the end."""
-        entries = [entry for _, entry in sorted(self._entries.items())]
+        rows, rims = [], []
+        for entry in entries:
+            rows.append(entry.row)
+            rims.append(entry.rims)
         with atomic_write(self.output_dir / "report.csv") as path:
-            _write_csv(path, COLUMNS, ([_cell(entry.row, column) for column in COLUMNS] for entry in entries))
+            _write_csv(path, COLUMNS, ([_cell(row, column) for column in COLUMNS] for row in rows))
         with atomic_write(self.output_dir / "measurements.csv") as path:
-            _write_csv(path, RIM_COLUMNS, map(_rim_cells, entries))
+            _write_csv(path, RIM_COLUMNS, map(_rim_cells, rows, rims))
         with atomic_write(self.output_dir / "report.html") as path:
-            self._write_html(Path(path))
-        shutil.rmtree(self._thumbnails, ignore_errors=True)
+            self._write_html(Path(path), rows, entries)
+        return count_statuses(rows)
 
-    def counts(self) -> dict[str, int]:
-        """Number of photographs for every status of ``STATUSES``, in that order."""
-        found = Counter(entry.row.status for entry in self._entries.values())
-        return {status: found[status] for status in STATUSES}
-
-    def summary_line(self) -> str:
-        """One line such as ``12 photographs: 9 ok, 2 review, 1 no_disc, 0 unreadable``."""
-        return f"{self._photographs()}: " + ", ".join(f"{count} {status}" for status, count in self.counts().items())
-
-    @property
-    def exit_status(self) -> int:
-        """1 if any photograph was unreadable, else 0."""
-        return int(self.counts()["unreadable"] > 0)
-
-    def _photographs(self) -> str:
-        return f"{len(self._entries)} photograph{'' if len(self._entries) == 1 else 's'}"
-
-    def _thumbnail_path(self, row: Row) -> Path:
-        # Names of photographs may be too long or too odd for one file name.
-        return self._thumbnails / f"{hashlib.sha256(os.fsencode(row.image)).hexdigest()}.jpg"
-
-    def _write_html(self, path: Path) -> None:
+    def _write_html(self, path: Path, rows: Sequence[Row], entries: Sequence[Entry]) -> None:
         head, card, tail = re.split(
             r"<!-- /?card -->\n", Path(__file__).with_name("report_page.html").read_text("utf-8")
         )
-        rows = [entry.row for entry in self._entries.values()]
         values = {
             "title": _text(self.title),
-            "photographs": self._photographs(),
-            "created": f"{self.created:%Y-%m-%d %H:%M}",
+            "photographs": _photographs(len(rows)),
             "model": _text(self.model) or _DASH,
-            "counts": "".join(_count(status, count) for status, count in self.counts().items()),
+            "counts": "".join(_count(status, number) for status, number in count_statuses(rows).items()),
             "filters": "\n".join(_filter(status) for status in STATUSES),
             "histogram": _histogram(rows),
         }
         with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             file.write(Template(head).substitute(values))
-            for entry in sorted(self._entries.values(), key=_need_of_review):
-                file.write(Template(card).substitute(self._card(entry)))
+            for index in sorted(range(len(rows)), key=lambda index: _need_of_review(rows[index])):
+                file.write(Template(card).substitute(_card(entries[index])))
             file.write(Template(tail).substitute(values))
 
-    def _card(self, entry: _Entry) -> dict[str, str]:
-        row = entry.row
-        folder, slash, name = row.image.rpartition("/")
-        path = self._thumbnail_path(row)
-        picture = _picture(row, path.read_bytes(), entry.outlines) if path.is_file() else _no_picture(row)
-        links = {"Overlay": entry.overlay, "Mask": entry.mask}
-        return {
-            "status": row.status,
-            "status_name": _STATUS_NAMES[row.status],
-            "sign": _STATUS_SIGNS[row.status],
-            "folder": f"<span>{_text(folder + slash)}</span>" if folder else "",
-            "name": _text(name),
-            "label": _text(row.image),
-            "find": _text(f"{row.image} {row.reason}".lower()),
-            "picture": picture,
-            "empty": "" if path.is_file() else " empty",
-            "reason": f'<p class="reason">{_text(row.reason)}</p>' if row.reason.strip() else "",
-            "vcdr": _number(row.vcdr, 2),
-            "hcdr": _number(row.hcdr, 2),
-            "area_cdr": _number(row.area_cdr, 2),
-            "disc_height": _number(row.disc_height_px, 1, "\u00a0px"),
-            "cup_height": _number(row.cup_height_px, 1, "\u00a0px"),
-            "uncertainty": _number(row.uncertainty, 3),
-            "rims": _rim_list(entry.rims),
-            "links": "".join(_link(text, target) for text, target in links.items() if target),
-        }
+
+def _card(entry: Entry) -> dict[str, str]:
+    row = entry.row
+    folder, slash, name = row.image.rpartition("/")
+    links = {"Overlay": entry.overlay_name, "Mask": entry.mask_name}
+    return {
+        "status": row.status,
+        "status_name": _STATUS_NAMES[row.status],
+        "sign": _STATUS_SIGNS[row.status],
+        "folder": f"<span>{_text(folder + slash)}</span>" if folder else "",
+        "name": _text(name),
+        "label": _text(row.image),
+        "find": _text(f"{row.image} {row.reason}".lower()),
+        "picture": _picture(row, entry.jpeg, entry.outlines) if entry.jpeg else _no_picture(row),
+        "empty": "" if entry.jpeg else " empty",
+        "reason": f'<p class="reason">{_text(row.reason)}</p>' if row.reason.strip() else "",
+        "vcdr": _number(row.vcdr, 2),
+        "hcdr": _number(row.hcdr, 2),
+        "area_cdr": _number(row.area_cdr, 2),
+        "disc_height": _number(row.disc_height_px, 1, "\u00a0px"),
+        "cup_height": _number(row.cup_height_px, 1, "\u00a0px"),
+        "uncertainty": _number(row.uncertainty, 3),
+        "rims": _rim_list(entry.rims),
+        "links": "".join(_link(text, target) for text, target in links.items() if target),
+    }
+
+
+def _photographs(number: int) -> str:
+    return f"{number} photograph{'' if number == 1 else 's'}"
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -274,12 +291,11 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]
         writer.writerows(rows)
 
 
-def _rim_cells(entry: _Entry) -> list[str]:
+def _rim_cells(row: Row, rims: Rims) -> list[str]:
     """The cells of ``RIM_COLUMNS``."""
-    rims = entry.rims
     widths = (rims.inferior, rims.superior, rims.nasal, rims.temporal, rims.left, rims.right)
     cells = [f"{width:.2f}" if math.isfinite(width) else "" for width in widths]
-    return [_cell(entry.row, "image"), *rims.laterality, *cells]
+    return [_cell(row, "image"), *rims.laterality, *cells]
 
 
 def _cell(row: Row, column: str) -> str:
@@ -292,8 +308,7 @@ def _cell(row: Row, column: str) -> str:
     return guard + value.replace("\r", r"\r")
 
 
-def _need_of_review(entry: _Entry) -> tuple[int, float, str]:
-    row = entry.row
+def _need_of_review(row: Row) -> tuple[int, float, str]:
     uncertainty = -math.inf if math.isnan(row.uncertainty) else row.uncertainty
     return _NEED_OF_REVIEW.index(row.status), -uncertainty, row.image
 
@@ -308,20 +323,6 @@ def _text(value: str) -> str:
 
 def _number(value: float, decimals: int, unit: str = "") -> str:
     return f"{value:.{decimals}f}{unit}" if math.isfinite(value) else _DASH
-
-
-def _small_jpeg(picture: Image.Image) -> bytes:
-    """The picture as a JPEG of at most ``_THUMBNAIL_BYTES``: the best quality that fits, then fewer pixels."""
-    side = _THUMBNAIL_SIDE
-    while True:
-        reduced = picture.copy()
-        reduced.thumbnail((side, side))
-        for quality in _THUMBNAIL_QUALITIES:
-            file = io.BytesIO()
-            reduced.save(file, "JPEG", quality=quality, optimize=True)
-            if file.tell() <= _THUMBNAIL_BYTES:
-                return file.getvalue()
-        side = side * 3 // 4
 
 
 def _picture(row: Row, jpeg: bytes, outlines: Outlines | None) -> str:

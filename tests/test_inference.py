@@ -16,6 +16,7 @@ from monai.inferers import SimpleInferer
 from PIL import Image
 
 from bundle.inference import ChannelsLastInferer, CleanLabeld, ReportWriter
+from bundle.records import Records
 
 WIDTH, HEIGHT = 60, 40
 
@@ -80,8 +81,11 @@ def write_report(dataset_dir, output_dir, found: dict[str, tuple], unreadable: d
         outputs.append([{"pred": label[0], "expected_dice": torch.tensor(expected_dice)}])
     results = iter(outputs)
     engine = Engine(lambda *_: next(results))
-    ReportWriter(output_dir, dataset_dir, dataset, "model.pt (sha256 abc)", 0.1, 0.7).attach(engine)
+    records = Records(output_dir, ".records", "settings")
+    writer = ReportWriter(output_dir, dataset_dir, data, dataset, records, "model.pt (sha256 abc)", 0.1, 0.7)
+    writer.attach(engine)
     engine.run(batches, max_epochs=1)
+    writer.write_report()
     with (output_dir / "report.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len({row["image"] for row in rows}) == len(rows)

@@ -16,7 +16,7 @@ from bundle.laterality import Laterality
 from bundle.measurements import measure
 from bundle.overlays import CUP_COLOUR, outlined_close_up
 from bundle.phantoms import make_crop
-from bundle.report import Report, Row
+from bundle.report import Entry, Report, Row, small_jpeg
 from bundle.rims import measure_rims
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium (Debian: apt install chromium)")
@@ -27,7 +27,7 @@ STATES = {"ok.png": ("ok", 0.03), "review.png": ("review", 0.3), NASTY: ("review
 
 def write(folder: Path, count: int = 0) -> Path:
     """A report on one photograph of every status, and ``count`` more that are all right; the page's path."""
-    report = Report(folder, model="model.pt (sha256 abc)")
+    entries = []
     phantoms = [make_crop(seed, size=256) for seed in range(3)]
     names = [*STATES, *(f"more_{index:03d}.png" for index in range(count))]
     for index, name in enumerate(names):
@@ -37,10 +37,12 @@ def write(folder: Path, count: int = 0) -> Path:
         assert found is not None
         row = Row.of(name, status, measure(phantom.label), uncertainty, "contour uncertain" if status != "ok" else "")
         rims = measure_rims(phantom.label, Laterality("left", "guessed"))
-        report.add(row, found[0], f"masks/{index}.png", f"overlays/{index}.png", found[1], rims)
-    report.add(Row("nothing.png", "no_disc", reason="no optic disc found"), Image.fromarray(phantoms[0].image))
-    report.add(Row("broken.png", "unreadable", reason="the file is empty"))
-    report.write()
+        names_of = (f"masks/{index}.png", f"overlays/{index}.png")
+        entries.append(Entry(row, small_jpeg(found[0]), *names_of, found[1], rims))
+    nothing = Row("nothing.png", "no_disc", reason="no optic disc found")
+    entries.append(Entry(nothing, small_jpeg(Image.fromarray(phantoms[0].image))))
+    entries.append(Entry(Row("broken.png", "unreadable", reason="the file is empty")))
+    Report(folder, model="model.pt (sha256 abc)").write(entries)
     return folder / "report.html"
 
 
