@@ -280,4 +280,4 @@ def parallel(network: nn.Module, optimizer: torch.optim.Optimizer) -> Distribute
     for module in network.modules():
         # A new class and not a new module: the optimiser and others hold these very parameters and buffers.
         module.__class__ = classes.get(type(module), type(module))  # type: ignore[assignment]
-    return DistributedDataParallel(network, device_ids=[idist.device()] if on_gpu else None, broadcast_buffers=False)
+    return DistributedDataParallel(network, device_ids=[idist.device()] if on_gpu else None)

@@ -18,14 +18,19 @@ class Processes:
     """
 
     def __init__(self, count: int) -> None:
-        context = torch.multiprocessing.get_context("spawn")
-        self.pipes, self.workers = [], []
+        self.pipes: list[Any] = [None] * count
+        self.workers: list[Any] = [None] * count
         for rank in range(count):
-            here, there = context.Pipe()
-            worker = context.Process(target=_serve, args=(rank, there), daemon=True)
-            worker.start()
-            self.pipes.append(here)
-            self.workers.append(worker)
+            self.restart(rank)
+
+    def restart(self, rank: int) -> None:
+        """A new worker in the place of one that was killed."""
+        context = torch.multiprocessing.get_context("spawn")
+        self.pipes[rank], there = context.Pipe()
+        self.workers[rank] = context.Process(target=_serve, args=(rank, there), daemon=True)
+        self.workers[rank].start()
+        # Held here too, it would keep the pipe of a killed worker open.
+        there.close()
 
     def __call__(
         self, job: Callable, *args: Any, count: int | None = None, timeout: float = 240, **kwargs: Any
@@ -44,9 +49,12 @@ class Processes:
         found = []
         for pipe in pipes:
             assert pipe.poll(timeout), "a process does not answer: it hangs"
-            found.append(pipe.recv())
+            try:
+                found.append(pipe.recv())
+            except EOFError:
+                found.append(("a process was killed", None))
         errors = [error for error, _ in found if error]
-        assert not errors, errors[0]
+        assert not errors, "\n".join(errors)
         return [value for _, value in found]
 
     def close(self) -> None:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +24,9 @@ from processes import Processes
 from torch import nn
 
 from bundle.distributed import GlobalBatchLoss, collect_dealt, parallel
-from bundle.losses import AdaptationOutput
+from bundle.losses import AdaptationLoss, AdaptationOutput
 from bundle.phantoms import write_dataset
+from bundle.records import Records
 
 ROOT = Path(__file__).parents[1]
 TINY = {
@@ -64,7 +70,15 @@ def run_stage(config: str, dataset_dir: Any, output_dir: Any, overlay: bool = Tr
         **TINY | overrides,
     )
     losses: list[float] = []
+    steps: list[int] = []
     status = 0
+    forward = AdaptationLoss.forward
+
+    def count(*arguments: Any) -> torch.Tensor:
+        steps.append(1)
+        return forward(*arguments)
+
+    AdaptationLoss.forward = count  # type: ignore[method-assign]
     try:
         stage.initialize()
         if config == "train":
@@ -74,10 +88,28 @@ def run_stage(config: str, dataset_dir: Any, output_dir: Any, overlay: bool = Tr
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
     finally:
-        stage.finalize()
+        AdaptationLoss.forward = forward  # type: ignore[method-assign]
         idist.finalize()
         logging.disable(logging.NOTSET)
-    return {"status": status, "losses": losses}
+    return {"status": status, "losses": losses, "steps": len(steps)}
+
+
+def run_and_die(photographs: int, *args: Any, **overrides: Any) -> dict:
+    """As ``run_stage``, but the second process is killed when it has written so many photographs."""
+    save = Records.save
+    written: list[str] = []
+
+    def save_and_die(self: Records, item: Any, *rest: Any) -> None:
+        save(self, item, *rest)
+        written.append(item["name"])
+        if os.environ["RANK"] == "1" and len(written) == photographs:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Records.save = save_and_die  # type: ignore[method-assign]
+    try:
+        return run_stage(*args, **overrides)
+    finally:
+        Records.save = save  # type: ignore[method-assign]
 
 
 def _loss(output: Any) -> float:
@@ -146,14 +178,19 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return torch.load(folder / "model.pt", weights_only=True)
 
 
-def difference(a: Path, b: Path) -> float:
-    """Largest difference between two models' weights, in units of the largest weight of the same tensor."""
-    one, other = weights(a), weights(b)
+def distance(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    """Euclidean distance of two models' weights and statistics."""
     assert one.keys() == other.keys()
-    return max(
-        float((one[key].double() - other[key].double()).abs().max() / one[key].double().abs().max().clamp(min=1e-3))
-        for key in one
-    )
+    return float(sum((one[key].double() - other[key].double()).square().sum() for key in one)) ** 0.5
+
+
+def flat(record: dict, path: str = "") -> dict[str, Any]:
+    """The entries of nested dicts by their paths."""
+    inner = [
+        flat(value, f"{path}/{key}") if isinstance(value, dict) else {f"{path}/{key}": value}
+        for key, value in record.items()
+    ]
+    return {key: value for part in inner for key, value in part.items()}
 
 
 def rows(path: Path) -> list[dict]:
@@ -209,7 +246,7 @@ def test_training_has_the_loss_curve_of_one_process(source, processes, tmp_path)
     assert len(set(one["losses"])) == 4
     assert two == second
     assert two["losses"] == pytest.approx(one["losses"], rel=1e-9)
-    assert difference(tmp_path / "1", tmp_path / "2") < 1e-7
+    assert distance(weights(tmp_path / "1"), weights(tmp_path / "2")) < 1e-6
     metrics = [json.loads((tmp_path / count / "metrics.json").read_text()) for count in "12"]
     assert metrics[0] == metrics[1]
     assert len(list((tmp_path / "2" / "events").iterdir())) == 1
@@ -247,13 +284,98 @@ def test_refinement_writes_the_files_of_one_process(target, checkpoint, processe
 
 @pytest.mark.parametrize("recipe", ["grad_cl", "plus"])
 def test_adaptation_gives_the_weights_of_one_process(recipe, target, checkpoint, processes, tmp_path):
-    """Batches of 3, 3 and 1: the last has a row for one process only."""
+    """Seven of eight photographs can be read; batches of 3, 3 and 1: the last has a row for one process only."""
+    shutil.copytree(target / "image", tmp_path / "in")
+    (tmp_path / "in" / "a_broken.png").write_bytes(b"broken")
     settings = {"checkpoint": checkpoint, "recipe": recipe, "batch_size": 3, "recipes#plus#least_steps": 0}
-    settings |= {f"recipes#{recipe}#max_epochs": 2}
-    processes(run_stage, "adapt", target, tmp_path / "1", count=1, **settings)
-    results = processes(run_stage, "adapt", target, tmp_path / "2", **settings)
-    assert [result["status"] for result in results] == [0, 0]
-    moved = max(difference(tmp_path / "1", Path(checkpoint).parent), 0)
-    print(recipe, difference(tmp_path / "1", tmp_path / "2"), moved)
+    settings |= {f"recipes#{recipe}#max_epochs": 2, f"recipes#{recipe}#harm_tolerance": None}
+    (one,) = processes(run_stage, "adapt", tmp_path / "in", tmp_path / "1", count=1, **settings)
+    results = processes(run_stage, "adapt", tmp_path / "in", tmp_path / "2", **settings)
+    assert [(result["status"], result["steps"]) for result in (one, *results)] == [(1, 6)] * 3
+    source = torch.load(checkpoint, weights_only=True)
+    first, second = weights(tmp_path / "1"), weights(tmp_path / "2")
+    assert distance(first, source) > 0.01
+    assert distance(first, second) < 1e-3 * distance(first, source)
     records = [json.loads((tmp_path / count / "adaptation.json").read_text()) for count in "12"]
-    print(records)
+    assert records[0]["before"] == records[1]["before"]
+    assert records[1]["after"]["photographs"] == 7
+    assert list(records[1]["unreadable"]) == ["a_broken"]
+    for key, value in flat(records[0]).items():
+        assert flat(records[1])[key] == pytest.approx(value, rel=1e-3)
+    assert not list((tmp_path / "2").glob("resume.pt"))
+    assert len(list((tmp_path / "2" / "events").iterdir())) == 1
+
+
+def test_inference_writes_the_files_of_one_process(target, checkpoint, processes, tmp_path):
+    """Eight photographs, the second unreadable: in the share of one process, and in the exit status of both."""
+    shutil.copytree(target / "image", tmp_path / "in")
+    names = sorted(path.name for path in (tmp_path / "in").iterdir())
+    (tmp_path / "in" / f"{names[0][:-4]}_broken.png").write_bytes(b"broken")
+    (one,) = processes(
+        run_stage, "inference", tmp_path / "in", tmp_path / "1", overlay=False, count=1, **{"checkpoint": checkpoint}
+    )
+    results = processes(run_stage, "inference", tmp_path / "in", tmp_path / "2", checkpoint=checkpoint)
+    assert [result["status"] for result in (one, *results)] == [1, 1, 1]
+    files = sorted(path.relative_to(tmp_path / "1") for path in (tmp_path / "1").rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(tmp_path / "2") for path in (tmp_path / "2").rglob("*") if path.is_file())
+    assert len(files) == 2 * 7 + 3
+    for name in files:
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
+    assert [row["image"] for row in rows(tmp_path / "2" / "report.csv")] == sorted(
+        path.name for path in (tmp_path / "in").iterdir()
+    )
+
+
+def test_a_killed_process_ends_inference_and_the_next_run_finishes_it(target, checkpoint, processes, tmp_path):
+    common = {"checkpoint": checkpoint}
+    processes(run_stage, "inference", target, tmp_path / "whole", **common)
+    with pytest.raises(AssertionError, match="a process was killed"):
+        processes(run_and_die, 2, "inference", target, tmp_path / "cut", **common)
+    processes.restart(1)
+    assert not (tmp_path / "cut" / "report.csv").exists()
+    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "cut" / "masks").iterdir()}
+    assert 2 <= len(done) < 7
+    processes(run_stage, "inference", target, tmp_path / "cut", **common)
+    assert all(path.stat().st_mtime_ns == time for path, time in done.items())
+    for name in ("report.csv", "measurements.csv", "report.html"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the processes by what Linux says of them")
+def test_a_killed_process_ends_adaptation_and_the_next_run_finishes_it(target, checkpoint, processes, tmp_path):
+    """``torchrun`` says which process was killed, nothing hangs, and the result is that of an undisturbed run."""
+    settings = {"checkpoint": checkpoint, "recipe": "plus", "batch_size": 3, "recipes#plus#least_steps": 0}
+    settings |= {"recipes#plus#max_epochs": 8, "recipes#plus#harm_tolerance": None}
+    given = TINY | settings | {"dataset_dir": str(target), "output_dir": str(tmp_path / "cut")}
+    call = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    call += ["-m", "monai.bundle", "run", "adaptation"]
+    call += ["--config_file", "['configs/adapt.json','configs/multi_gpu_adapt.json']"]
+    call += [
+        word
+        for key, value in given.items()
+        for word in (f"--{key}", json.dumps(value) if value is None else str(value))
+    ]
+    with subprocess.Popen(call, cwd=ROOT, stderr=subprocess.PIPE, text=True) as job:
+        deadline = time.monotonic() + 200
+        while not (tmp_path / "cut" / "resume.pt").exists():
+            assert job.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        started = children(job.pid)
+        (second,) = [pid for pid in started if b"\0RANK=1\0" in Path(f"/proc/{pid}/environ").read_bytes()]
+        os.kill(second, signal.SIGKILL)
+        said = job.communicate(timeout=60)[1]
+    assert job.returncode == 1
+    assert "SIGKILL" in said
+    assert not any(Path(f"/proc/{pid}").exists() for pid in started)
+    assert not (tmp_path / "cut" / "model.pt").exists()
+    resumed, _ = processes(run_stage, "adapt", target, tmp_path / "cut", **settings)
+    whole, _ = processes(run_stage, "adapt", target, tmp_path / "whole", **settings)
+    assert 0 < resumed["steps"] < whole["steps"] == 8 * 3
+    assert distance(weights(tmp_path / "cut"), weights(tmp_path / "whole")) == 0
+    records = [(tmp_path / name / "adaptation.json").read_text() for name in ("cut", "whole")]
+    assert records[0] == records[1]
