@@ -7,8 +7,9 @@ import logging
 import math
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from monai.data import MetaTensor
@@ -17,6 +18,7 @@ from monai.inferers import Inferer
 from monai.transforms import MapTransform
 from monai.utils import CommonKeys
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from bundle.consensus import ViewConsensus
 from bundle.datasets import PhotographDataset
@@ -154,7 +156,9 @@ class AdaptationInferer(Inferer):
     def __call__(  # type: ignore[override]
         self, inputs: torch.Tensor, network: DiscCupUNet, targets: Mapping[str, Any] | None = None, *_: Any, **__: Any
     ) -> AdaptationOutput:
-        features = network.features(inputs)
+        plain = network.module if isinstance(network, DistributedDataParallel) else network
+        with HeadInput(plain) as head_input:
+            logits = network(inputs)
         taught = None
         if self.teacher is not None:
             weak = (targets or {})["weak"]
@@ -162,12 +166,12 @@ class AdaptationInferer(Inferer):
             with torch.no_grad():
                 if self.consensus is None:
                     known = self.teacher.features(weak)
-                    logits = self.teacher.segmentation_head(known)
+                    answer = self.teacher.segmentation_head(known)
                 else:
-                    logits = self.consensus(weak, self.teacher)
-                    known = logits[:, :0]
-                taught = AdaptationOutput(self.teacher, weak, known, logits)
-        return AdaptationOutput(network, inputs, features, network.segmentation_head(features), taught)
+                    answer = self.consensus(weak, self.teacher)
+                    known = answer[:, :0]
+                taught = AdaptationOutput(self.teacher, weak, known, answer)
+        return AdaptationOutput(plain, inputs, head_input.features, logits, taught)
 
 
 class LossValues:
@@ -279,9 +283,10 @@ class MeasuresWithoutLabels:
             self.rows.append([*predicted.tolist(), *passes.tolist(), entropy.item(), *share.tolist()])
 
     def summarise(self, engine: Engine) -> None:
-        """Average over the photographs."""
-        count = len(self.rows)
-        means = [math.fsum(column) / count for column in zip(*self.rows, strict=True)] if count else [math.nan] * 7
+        """Average over the photographs, those of all processes."""
+        rows = [row for share in cast(list, idist.all_gather(self.rows)) for row in share]
+        count = len(rows)
+        means = [math.fsum(column) / count for column in zip(*rows, strict=True)] if count else [math.nan] * 7
         self.summary = {
             "predicted_dice": dict(zip(CLASSES, means[:2], strict=True)),
             "pass_agreement": dict(zip(CLASSES, means[2:4], strict=True)),
@@ -335,8 +340,11 @@ class AdaptationResult:
         self.least_disc = least_disc
         self.guard = guard
 
+    @idist.one_rank_only(with_barrier=True)
     def __call__(self, before: MeasuresWithoutLabels, after: MeasuresWithoutLabels, dataset: PhotographDataset) -> None:
         """Write both files, each as a whole, and remove what only a resumed run needs.
+
+        Of several processes the first does so.
 
         Args:
             before: measured with the source weights.
