@@ -86,7 +86,7 @@ def write_photographs(folder: Path, count: int, kind: str, size: int) -> None:
 
 def measure(folder: Path, args: argparse.Namespace) -> None:
     """Time both in turn and print the best of each."""
-    print(f"\n{args.photographs} x {args.kind} of {args.size} x {args.size} px, {args.threads} threads of PyTorch")
+    print(f"\n{args.photographs} x {args.kind} of {args.size} x {args.size} px, {args.threads} threads of PyTorch", flush=True)
     if args.photographs > MOST_TIMED:
         run_pipeline(folder)
         print(f"peak memory of {args.photographs}: {peak_mib():.0f} MiB")
@@ -122,14 +122,16 @@ def run_pipeline(folder: Path, passes: list[Callable[[], Any]] | None = None) ->
         image = torch.as_tensor(inputs[0]).clone()
         passes.append(partial(network, image))
 
-    if passes is not None:
-        for network in (evaluator.network, locate.network):
-            network.register_forward_pre_hook(keep)
+    networks = (evaluator.network, locate.network) if passes is not None else ()
+    hooks = [network.register_forward_pre_hook(keep) for network in networks]
     with timed() as stages:
         start = time.perf_counter()
         evaluator.run()
         writer.write_report()
-        return time.perf_counter() - start, stages
+        seconds = time.perf_counter() - start
+    for hook in hooks:
+        hook.remove()
+    return seconds, stages
 
 
 def run_passes(passes: list[Callable[[], Any]]) -> float:
