@@ -86,7 +86,7 @@ def write_photographs(folder: Path, count: int, kind: str, size: int) -> None:
 
 def measure(folder: Path, args: argparse.Namespace) -> None:
     """Time both in turn and print the best of each."""
-    print(f"\n{args.photographs} x {args.kind} of {args.size} x {args.size} px, {args.threads} threads of PyTorch", flush=True)
+    print(f"\n{args.photographs} x {args.kind} of {args.size} x {args.size} px, {args.threads} threads of PyTorch")
     if args.photographs > MOST_TIMED:
         run_pipeline(folder)
         print(f"peak memory of {args.photographs}: {peak_mib():.0f} MiB")
