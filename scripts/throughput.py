@@ -122,14 +122,16 @@ def run_pipeline(folder: Path, passes: list[Callable[[], Any]] | None = None) ->
         image = torch.as_tensor(inputs[0]).clone()
         passes.append(partial(network, image))
 
-    if passes is not None:
-        for network in (evaluator.network, locate.network):
-            network.register_forward_pre_hook(keep)
+    networks = (evaluator.network, locate.network) if passes is not None else ()
+    hooks = [network.register_forward_pre_hook(keep) for network in networks]
     with timed() as stages:
         start = time.perf_counter()
         evaluator.run()
         writer.write_report()
-        return time.perf_counter() - start, stages
+        seconds = time.perf_counter() - start
+    for hook in hooks:
+        hook.remove()
+    return seconds, stages
 
 
 def run_passes(passes: list[Callable[[], Any]]) -> float:
