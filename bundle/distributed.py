@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import replace
 from typing import Any, cast
@@ -38,9 +39,19 @@ __all__ = [
     "SeededCompose",
     "SplitBatches",
     "collect_dealt",
+    "finish",
     "from_first",
     "parallel",
 ]
+
+
+def finish() -> None:
+    """Leave the group of processes, when all have got so far."""
+    idist.barrier()
+    # PyTorch may wait for gloo's thread while it holds the interpreter's lock, and that thread needs the lock to let go
+    # of its last operation: it gets the time to do so.
+    time.sleep(0.2)
+    idist.finalize()
 
 
 def from_first(value: Any) -> Any:

@@ -25,7 +25,15 @@ from processes import Processes
 from torch import nn
 from torch.utils.data import DataLoader
 
-from bundle.distributed import DealtBatches, GlobalBatchLoss, SeededCompose, SplitBatches, collect_dealt, parallel
+from bundle.distributed import (
+    DealtBatches,
+    GlobalBatchLoss,
+    SeededCompose,
+    SplitBatches,
+    collect_dealt,
+    finish,
+    parallel,
+)
 from bundle.errors import CallError
 from bundle.losses import AdaptationLoss, AdaptationOutput
 from bundle.phantoms import write_dataset
@@ -88,6 +96,7 @@ def run_stage(config: str, dataset_dir: Any, output_dir: Any, overlay: bool = Tr
             trainer = stage.parser.get_parsed_content("train#trainer")
             trainer.add_event_handler("ITERATION_COMPLETED", lambda e: losses.append(_loss(e.state.output)))
         stage.run()
+        stage.finalize()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
     finally:
@@ -163,14 +172,14 @@ def one_step(rows: list[list[int]]) -> dict:
     loss = GlobalBatchLoss(Lopsided())(output, target)
     loss.backward()
     optimizer.step()
-    idist.finalize()
+    finish()
     return {"loss": loss.item(), "state": {key: value.clone() for key, value in network.state_dict().items()}}
 
 
 def collected(values: list[list]) -> list:
     idist.initialize("gloo")
     found = collect_dealt(values[idist.get_rank()])
-    idist.finalize()
+    finish()
     return found
 
 
