@@ -24,6 +24,7 @@ from bundle import (  # noqa: E402
     contrast,
     cup_sizes,
     datasets,
+    distributed,
     errors,
     folders,
     handlers,
@@ -51,6 +52,7 @@ from bundle import (  # noqa: E402
     shifts,
     stages,
     statistics,
+    suitability,
     tracking,
     views,
 )
@@ -71,6 +73,7 @@ __all__ = [
     "contrast",
     "cup_sizes",
     "datasets",
+    "distributed",
     "errors",
     "folders",
     "handlers",
@@ -100,6 +103,7 @@ __all__ = [
     "shifts",
     "stages",
     "statistics",
+    "suitability",
     "tracking",
     "views",
 ]

@@ -7,8 +7,9 @@ import logging
 import math
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from monai.data import MetaTensor
@@ -17,6 +18,7 @@ from monai.inferers import Inferer
 from monai.transforms import MapTransform
 from monai.utils import CommonKeys
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from bundle.consensus import ViewConsensus
 from bundle.datasets import PhotographDataset
@@ -36,6 +38,7 @@ from bundle.passes import (
 )
 from bundle.refinement import load_pseudo_label
 from bundle.regions import CLASSES, nested_probabilities
+from bundle.suitability import FirstNormInput
 
 __all__ = [
     "AdaptationInferer",
@@ -153,7 +156,9 @@ class AdaptationInferer(Inferer):
     def __call__(  # type: ignore[override]
         self, inputs: torch.Tensor, network: DiscCupUNet, targets: Mapping[str, Any] | None = None, *_: Any, **__: Any
     ) -> AdaptationOutput:
-        features = network.features(inputs)
+        plain = network.module if isinstance(network, DistributedDataParallel) else network
+        with HeadInput(plain) as head_input:
+            logits = network(inputs)
         taught = None
         if self.teacher is not None:
             weak = (targets or {})["weak"]
@@ -161,12 +166,12 @@ class AdaptationInferer(Inferer):
             with torch.no_grad():
                 if self.consensus is None:
                     known = self.teacher.features(weak)
-                    logits = self.teacher.segmentation_head(known)
+                    answer = self.teacher.segmentation_head(known)
                 else:
-                    logits = self.consensus(weak, self.teacher)
-                    known = logits[:, :0]
-                taught = AdaptationOutput(self.teacher, weak, known, logits)
-        return AdaptationOutput(network, inputs, features, network.segmentation_head(features), taught)
+                    answer = self.consensus(weak, self.teacher)
+                    known = answer[:, :0]
+                taught = AdaptationOutput(self.teacher, weak, known, answer)
+        return AdaptationOutput(plain, inputs, head_input.features, logits, taught)
 
 
 class LossValues:
@@ -195,7 +200,8 @@ class AgreementEvaluator(SupervisedEvaluator):
     """``SupervisedEvaluator`` that adds to each prediction what can be said without labels of how good it is.
 
     The output gets, B x 2 each (disc, cup) and in [0, 1], ``expected_dice`` (see there), and if there are passes or
-    views ``agreement`` or ``view_agreement``: the mean Dice between each of them and what all of them say together.
+    views ``agreement`` or ``view_agreement``: the mean Dice between each of them and what all of them say together. It
+    also gets ``norm_distance`` (B): how far the photograph lies from the training data (see ``FirstNormInput``).
 
     Args:
         passes: T; 0 for none.
@@ -218,18 +224,20 @@ class AgreementEvaluator(SupervisedEvaluator):
             return engine.state.output
         names = batchdata["name"]
         # The head's input is only known inside the pass, and the output is decollated at its end: measure in between.
-        with HeadInput(self.network) as head_input:
-            inferer, self.inferer = self.inferer, self._measuring(self.inferer, head_input, names)
+        with HeadInput(self.network) as head_input, FirstNormInput(self.network) as first_norm:
+            inferer, self.inferer = self.inferer, self._measuring(self.inferer, head_input, first_norm, names)
             try:
                 return super()._iteration(engine, batchdata)
             finally:
                 self.inferer = inferer
 
-    def _measuring(self, inferer: Any, head_input: HeadInput, names: list[str]) -> Any:
+    def _measuring(self, inferer: Any, head_input: HeadInput, first_norm: FirstNormInput, names: list[str]) -> Any:
         def infer(inputs: torch.Tensor, network: DiscCupUNet, *args: Any, **kwargs: Any) -> torch.Tensor:
             prediction = inferer(inputs, network, *args, **kwargs)
             logits = prediction.as_tensor() if isinstance(prediction, MetaTensor) else prediction
             self.state.output["expected_dice"] = expected_dice(logits)
+            if first_norm.distance is not None:
+                self.state.output["norm_distance"] = first_norm.distance
             if self.passes:
                 features = head_input.features
                 features = features.as_tensor() if isinstance(features, MetaTensor) else features
@@ -275,9 +283,10 @@ class MeasuresWithoutLabels:
             self.rows.append([*predicted.tolist(), *passes.tolist(), entropy.item(), *share.tolist()])
 
     def summarise(self, engine: Engine) -> None:
-        """Average over the photographs."""
-        count = len(self.rows)
-        means = [math.fsum(column) / count for column in zip(*self.rows, strict=True)] if count else [math.nan] * 7
+        """Average over the photographs, those of all processes."""
+        rows = [row for share in cast(list, idist.all_gather(self.rows)) for row in share]
+        count = len(rows)
+        means = [math.fsum(column) / count for column in zip(*rows, strict=True)] if count else [math.nan] * 7
         self.summary = {
             "predicted_dice": dict(zip(CLASSES, means[:2], strict=True)),
             "pass_agreement": dict(zip(CLASSES, means[2:4], strict=True)),
@@ -331,8 +340,11 @@ class AdaptationResult:
         self.least_disc = least_disc
         self.guard = guard
 
+    @idist.one_rank_only(with_barrier=True)
     def __call__(self, before: MeasuresWithoutLabels, after: MeasuresWithoutLabels, dataset: PhotographDataset) -> None:
         """Write both files, each as a whole, and remove what only a resumed run needs.
+
+        Of several processes the first does so.
 
         Args:
             before: measured with the source weights.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import ignite.distributed as idist
 from monai.data import Dataset, MetaTensor, list_data_collate
 
 from bundle.errors import CallError, UnreadablePhotographError, one_line
@@ -65,16 +66,27 @@ class PhotographDataset(Dataset):
         return item
 
     def require_one(self) -> None:
-        """Refuse to go on when every photograph was asked for and none is of use.
+        """Refuse to go on when every photograph was asked for and none is of use; of several processes, in all of them.
 
         Raises:
             CallError: when that is so.
         """
+        self.share_findings()
         if len(self.unreadable) + len(self.without_disc) >= len(self.data):
             raise CallError(
                 f"not one photograph of {len(self.data)} could be read and shows a disc.",
                 "See the lines above for each file's fault; pass --view crop if all are crops of the disc.",
             )
+
+    def share_findings(self) -> None:
+        """Let every process know which photographs any of them could not use."""
+        if idist.get_world_size() == 1:
+            return
+        unreadable: dict[str, str] = {}
+        for theirs, missing in cast(list, idist.all_gather((self.unreadable, self.without_disc))):
+            unreadable |= theirs
+            self.without_disc |= missing
+        self.unreadable |= {item["name"]: unreadable[item["name"]] for item in self.data if item["name"] in unreadable}
 
     def usable(self) -> list[dict[str, Any]]:
         """The items that were neither unreadable nor passed over, once all have been asked for."""
@@ -118,8 +130,11 @@ def collate_readable(batch: Sequence[Any]) -> Any:
 def exit_status(unreadable: Collection[str]) -> None:
     """End the process with status 1 if some photographs were unreadable; the last step of a stage.
 
+    Of several processes each waits for the others, for whoever starts them ends them all when the first one fails.
+
     Raises:
         SystemExit: with status 1.
     """
+    idist.barrier()
     if unreadable:
         raise SystemExit(1)

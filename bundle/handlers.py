@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint, EMAHandler
@@ -131,8 +132,12 @@ class ResumableCheckpoint:
         engine.state.max_epochs = max_epochs
         engine.logger.info("resumed after epoch %d from %s", engine.state.epoch, self.path)
 
+    @idist.one_rank_only()
     def save(self, engine: Engine) -> None:
-        """Replace the checkpoint by the state after this epoch, unless a network holds values that are not finite."""
+        """Replace the checkpoint by the state after this epoch, unless a network holds values that are not finite.
+
+        Of several processes the first does so.
+        """
         for name, thing in self.objects.items():
             if isinstance(thing, torch.nn.Module) and not has_finite_weights(thing):
                 logger.warning(
@@ -180,6 +185,9 @@ class DivergenceGuard:
     def check_loss(self, engine: Engine) -> None:
         """Stop if the last batch's loss is none."""
         loss = float(cast(Any, engine.state.output)["loss"])
+        if idist.get_world_size() > 1:
+            # All processes stop together, or those that go on wait for the others for ever.
+            loss = cast(float, idist.all_reduce(loss if math.isfinite(loss) else math.inf, "MAX"))
         if not math.isfinite(loss) or loss > self.limit:
             self.stop(engine, f"the loss became {loss:g}")
 
@@ -201,6 +209,8 @@ class DivergenceGuard:
 class WeightsSaver:
     """Write a network's weights when the run completes, and remove the files that only a resumed run needs.
 
+    Of several processes the first does so.
+
     Args:
         path: file of the state dict.
         network: what to save.
@@ -215,6 +225,7 @@ class WeightsSaver:
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.COMPLETED, self)
 
+    @idist.one_rank_only()
     def __call__(self, engine: Engine) -> None:
         save_weights(self.network, self.path)
         for path in self.obsolete:

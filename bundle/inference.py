@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import zlib
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +17,7 @@ from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 from monai.inferers import SimpleInferer
 from monai.transforms import MapTransform
+from monai.utils import convert_to_tensor
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -30,8 +32,9 @@ from bundle.overlays import draw_overlay, outlined_close_up
 from bundle.records import Records
 from bundle.report import Entry, Report, Row, small_jpeg, summary_line
 from bundle.rims import Rims, measure_rims
+from bundle.suitability import sharpness
 
-__all__ = ["Assessment", "ChannelsLastInferer", "CleanLabeld", "RecordedEntries", "ReportWriter"]
+__all__ = ["Assessment", "ChannelsLastInferer", "CleanLabeld", "LabelMapd", "RecordedEntries", "ReportWriter"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +53,29 @@ class ChannelsLastInferer(SimpleInferer):
         if isinstance(network, torch.nn.Module):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return super().__call__(inputs, network, *args, **kwargs)
+
+
+class LabelMapd(MapTransform):
+    """The most probable class of each pixel, as MONAI's ``AsDiscrete(argmax=True)`` finds it, but sooner.
+
+    At the photograph's full size, PyTorch's argmax over the few channels takes longer than the network.
+
+    Args:
+        keys: probabilities C x W x H; they become 1 x W x H, ``uint8``: the first of equally probable classes.
+        allow_missing_keys: pass over keys that are missing.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            p = convert_to_tensor(d[key], track_meta=False)
+            highest, label = p[0], torch.zeros(p.shape[1:], dtype=torch.uint8, device=p.device)
+            for index, channel in enumerate(p[1:], start=1):
+                label[channel > highest] = index
+                highest = torch.maximum(highest, channel)
+            new = label[None]
+            d[key] = MetaTensor(new, meta=d[key].meta) if isinstance(d[key], MetaTensor) else new
+        return d
 
 
 class CleanLabeld(MapTransform):
@@ -139,8 +165,10 @@ class ReportWriter:
         dataset: knows which photographs were unreadable.
         records: where what the report needs of each photograph waits until all are done.
         model: the model's identity, for the report.
-        max_uncertainty: a photograph above it is to be reviewed, in [0, 1].
+        max_uncertainty: a photograph whose disc or cup is above it (1 - expected Dice) is to be reviewed, in [0, 1].
         min_confidence: a photograph whose disc was found with less confidence is to be reviewed, in [0, 1].
+        min_sharpness: so is one whose view is less sharp (``bundle.suitability.sharpness``); 0 for none.
+        max_distance: so is one farther from the training data (``norm_distance`` of the output); infinity for none.
         guess_eye: whether to guess which eye it is where the file does not say.
         rim_sector: angle over which a rim's width is averaged, in degrees, above 0 and up to 90.
         mask_format: a key of ``bundle.mask_files.MASK_SUFFIXES``.
@@ -160,6 +188,8 @@ class ReportWriter:
         model: str,
         max_uncertainty: float = 0.08,
         min_confidence: float = 0.7,
+        min_sharpness: float = 0.0,
+        max_distance: float = math.inf,
         guess_eye: bool = True,
         rim_sector: float = 30.0,
         mask_format: str = "png",
@@ -174,6 +204,8 @@ class ReportWriter:
         self.model = model
         self.max_uncertainty = max_uncertainty
         self.min_confidence = min_confidence
+        self.min_sharpness = min_sharpness
+        self.max_distance = max_distance
         self.guess_eye = guess_eye
         self.rim_sector = rim_sector
         self.mask_format = mask_format
@@ -226,14 +258,12 @@ class ReportWriter:
             item: of ``engine.state.batch``.
             output: of ``engine.state.output``.
         """
-        # Files are indexed row first, tensors column first.
-        photograph = torch.as_tensor(item["photograph"]).round().byte().cpu().numpy().transpose(2, 1, 0)
-        photograph = np.ascontiguousarray(photograph)
+        photograph = _pixels(item["photograph"])
         label = np.ascontiguousarray(torch.as_tensor(output["pred"]).cpu().numpy().T.astype(np.uint8))
         measurements = measure(label)
         uncertainty = 1 - float(min(output["expected_dice"]))
         found = bool(label.any())
-        reasons = self._reasons(item["image"], label, measurements, uncertainty) if found else []
+        reasons = self._reasons(item["image"], label, output) if found else []
         row = Row.of(
             image=self._relative(item["name"]),
             status="review" if reasons else "ok" if found else "no_disc",
@@ -251,7 +281,8 @@ class ReportWriter:
         with atomic_write(safe_output_path(self.output_dir, mask)) as path:
             write_mask(label, path, self.mask_format, Path(self.items[name]["image"]))
         with atomic_write(safe_output_path(self.output_dir, overlay)) as path:
-            draw_overlay(photograph, label).save(path, compress_level=1)
+            # On photographs run lengths compress as well as matches do, and are found sooner.
+            draw_overlay(photograph, label).save(path, compress_level=1, compress_type=zlib.Z_RLE)
         picture, outlines = outlined_close_up(photograph, label) or (Image.fromarray(photograph), None)
         self._record(name, Entry(row, small_jpeg(picture), mask, overlay, outlines, rims))
 
@@ -265,16 +296,20 @@ class ReportWriter:
             return Laterality("right" if stated == "right" else "left", "file")
         return guess_laterality(photograph, label) if self.guess_eye else Laterality()
 
-    def _reasons(
-        self, view: torch.Tensor, label: np.ndarray, measurements: Measurements, uncertainty: float
-    ) -> list[str]:
+    def _reasons(self, view: torch.Tensor, label: np.ndarray, output: Mapping[str, Any]) -> list[str]:
         confidence = float(view.meta.get("disc_confidence", 1.0)) if isinstance(view, MetaTensor) else 1.0
         edges = (label[0], label[-1], label[:, 0], label[:, -1])
+        disc, cup = (1 - float(dice) > self.max_uncertainty for dice in output["expected_dice"])
+        has_cup = bool((label == 2).any())
         checks = {
-            "contour uncertain": uncertainty > self.max_uncertainty,
+            # Of a cup that is not drawn there is no edge to doubt.
+            "cup edge uncertain": cup and has_cup,
+            "disc edge uncertain": disc,
             "disc touches the edge of the picture": any(edge.any() for edge in edges),
+            "out of focus": self.min_sharpness > 0 and sharpness(view) < self.min_sharpness,
+            "unlike anything seen in training": float(output.get("norm_distance", 0.0)) > self.max_distance,
             "disc found with low confidence": confidence < self.min_confidence,
-            "no cup visible": measurements.cup_height_px == 0,
+            "no cup visible": not has_cup,
         }
         return [reason for reason, applies in checks.items() if applies]
 
@@ -284,3 +319,13 @@ class ReportWriter:
             return path.relative_to(self.root).as_posix()
         except ValueError:
             return path.name
+
+
+def _pixels(photograph: torch.Tensor) -> np.ndarray:
+    """A photograph (3 x W x H, 0..255) as ``H x W x 3`` ``uint8``: files are row first, tensors column first."""
+    channels, width, height = photograph.shape
+    pixels = np.empty((height, width, channels), np.uint8)
+    # Channel by channel, which saves the passes over the memory of a whole photograph in floats.
+    for index, channel in enumerate(torch.as_tensor(photograph).cpu().numpy()):
+        pixels[..., index] = channel.T.round()
+    return pixels

@@ -16,6 +16,7 @@ import torch
 from monai.data import MetaTensor
 from monai.networks import eval_mode
 
+from bundle.distributed import collect_dealt
 from bundle.network import DiscCupUNet
 from bundle.passes import classifier_of
 
@@ -79,7 +80,8 @@ def cup_prior_shift(
 
     Args:
         network: asked in evaluation mode, and left as it was.
-        loader: batches with ``image`` (B x 3 x W x H); empty batches are passed over.
+        loader: batches with ``image`` (B x 3 x W x H); empty batches are passed over. Of several processes each has
+            those that ``DealtBatches`` gives it.
         device: where the network is.
         source_share: see ``estimate_shift``.
         temperature: see ``estimate_shift``.
@@ -88,19 +90,21 @@ def cup_prior_shift(
     Returns:
         What to add to the cup's logit: the shift times the temperature.
     """
-    z, weight = [], []
+    found: list[tuple[torch.Tensor, torch.Tensor] | None] = []
     with eval_mode(network):
         for batch in loader:
             if not batch:
+                found.append(None)
                 continue
             image = batch["image"]
             image = image.as_tensor() if isinstance(image, MetaTensor) else image
             logits = network(image.to(device))[..., ::2, ::2].float().cpu()
-            z.append((logits[:, 2] - logits[:, 1]).flatten())
-            weight.append((1 - logits.softmax(dim=1)[:, 0]).flatten())
-    if not z:
+            found.append(((logits[:, 2] - logits[:, 1]).flatten(), (1 - logits.softmax(dim=1)[:, 0]).flatten()))
+    pairs = collect_dealt(found)
+    if not pairs:
         return 0.0
-    shift = temperature * estimate_shift(torch.cat(z), torch.cat(weight), source_share, temperature)
+    z, weight = map(torch.cat, zip(*pairs, strict=True))
+    shift = temperature * estimate_shift(z, weight, source_share, temperature)
     logger.info("the target's cups shift the log-odds by %+.3f", shift)
     return math.copysign(max(abs(shift) - least, 0.0), shift)
 

@@ -167,9 +167,9 @@ class DiscLocator:
 def _square(picture: torch.Tensor, left: int, top: int, side: int, size: int, nearest: bool = False) -> torch.Tensor:
     """The square of ``picture`` (C x W x H) at (left, top), 0 beyond the picture, resized to C x size x size."""
     width, height = picture.shape[1:]
-    # Negative padding cuts off.
+    # Negative padding cuts off. Padding by nothing would copy the whole photograph.
     edges = (-top, top + side - height, -left, left + side - width)
-    square = torch.nn.functional.pad(picture, edges)
+    square = torch.nn.functional.pad(picture, edges) if any(edges) else picture
     # Averaging over areas is the anti-aliasing that stays fast at 12 megapixels; it is coarse where it hardly reduces.
     mode = "nearest" if nearest else "area" if side >= 2 * size else "bilinear"
     return Resize((size, size), mode=mode)(square)

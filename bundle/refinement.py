@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
@@ -18,6 +19,7 @@ from monai.engines import SupervisedEvaluator
 from monai.utils import CommonKeys
 
 from bundle.class_features import GradientFeatures, heat_maps
+from bundle.distributed import collect_dealt, from_first
 from bundle.folders import atomic_write
 from bundle.handlers import save_atomically
 from bundle.network import DiscCupUNet
@@ -78,7 +80,11 @@ class PseudoLabelStore:
             items: all of them, in the order in which they are divided into batches.
             batch_size: photographs a batch.
         """
-        self._prepare()
+        if idist.get_rank() == 0:
+            self._prepare()
+        return from_first(self._cut_off(items, batch_size) if idist.get_rank() == 0 else None)
+
+    def _cut_off(self, items: Sequence[dict[str, Any]], batch_size: int) -> list[int]:
         done = {path.name for folder in (self.final, self.partial) for path in _files(folder)}
         cut_off = {i // batch_size for i, item in enumerate(items) if f"{item['name']}.npz" not in done}
         return [i for i in range(len(items)) if i // batch_size in cut_off]
@@ -91,25 +97,31 @@ class PseudoLabelStore:
     def finish(self) -> Prototypes:
         """Estimate the prototypes over all photographs, write every pseudo-label and the summary.
 
-        Sums are added in the order of the names, so the order of the files changes nothing.
+        Sums are added in the order of the names, so neither the order of the files nor the number of processes changes
+        anything. Of several processes each finishes its share of the photographs.
         """
         path = self.root / "prototypes.pt"
-        waiting = _files(self.partial)
-        if path.is_file():
+        idist.barrier()
+        # Decided in one place: the first process may be done with a file before another one has looked for it.
+        waiting, known = from_first((_files(self.partial), path.is_file()))
+        own = waiting[idist.get_rank() :: idist.get_world_size()]
+        if known:
             stored = torch.load(path, weights_only=True)
             prototypes = Prototypes(stored["objects"], stored["background"])
         else:
-            total = PrototypeSums()
-            for part in waiting:
-                with np.load(part) as arrays:
-                    total += PrototypeSums(torch.from_numpy(arrays["sums"]), torch.from_numpy(arrays["weights"]))
-            prototypes = total.prototypes()
-            content = {"objects": prototypes.objects, "background": prototypes.background}
-            save_atomically({**content, "fingerprint": self.fingerprint}, path)
-        for part in waiting:
+            prototypes = sum(collect_dealt([_sums_of(part) for part in own]), PrototypeSums()).prototypes()
+            if idist.get_rank() == 0:
+                content = {"objects": prototypes.objects, "background": prototypes.background}
+                save_atomically({**content, "fingerprint": self.fingerprint}, path)
+            # A pseudo-label that is there says that the prototypes are: a resumed run relies on it.
+            idist.barrier()
+        for part in own:
             self._finish_one(part, prototypes)
-        self._write_summary()
-        shutil.rmtree(self.partial, ignore_errors=True)
+        idist.barrier()
+        if idist.get_rank() == 0:
+            self._write_summary()
+            shutil.rmtree(self.partial, ignore_errors=True)
+        idist.barrier()
         return prototypes
 
     def _finish_one(self, part: Path, prototypes: Prototypes) -> None:
@@ -148,6 +160,11 @@ class PseudoLabelStore:
         """The items that have a pseudo-label, each with its file as ``pseudo_label``."""
         files = {item["name"]: self.final / f"{item['name']}.npz" for item in items}
         return [{**item, "pseudo_label": str(files[item["name"]])} for item in items if files[item["name"]].is_file()]
+
+
+def _sums_of(part: Path) -> PrototypeSums:
+    with np.load(part) as arrays:
+        return PrototypeSums(torch.from_numpy(arrays["sums"]), torch.from_numpy(arrays["weights"]))
 
 
 def _files(folder: Path) -> list[Path]:

@@ -7,8 +7,9 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import ignite.distributed as idist
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
@@ -118,14 +119,24 @@ class ScoresSaver:
             self.rows.append({"image": item_name(item), **scores})
 
     def write(self, engine: Engine) -> None:
-        """Write both files, each whole or not at all."""
-        self.output_dir.mkdir(parents=True, exist_ok=True)
+        """Write both files, each whole or not at all.
+
+        Of several processes the first does so, on the photographs of all; one that two processes have counts once.
+        """
+        if idist.get_world_size() > 1:
+            shares = cast(list, idist.all_gather(self.rows))
+            self.rows[:] = {row["image"]: row for share in shares for row in share}.values()
         self.rows.sort(key=lambda row: row["image"])
         summary = summarise(self.rows)
         for name in CLASSES:
             engine.state.metrics |= {
                 f"{name}_{key}": value for key, value in summary[name].items() if value is not None
             }
+        if idist.get_rank() == 0:
+            self._write_files(summary)
+
+    def _write_files(self, summary: Mapping[str, Any]) -> None:
+        self.output_dir.mkdir(parents=True, exist_ok=True)
         with atomic_write(self.output_dir / "metrics.json") as path:
             path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         with (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
+import ignite.distributed as idist
 import torch
 from monai.data import MetaTensor
 from torch import nn
@@ -24,6 +25,7 @@ def reestimate_statistics(
     """Move the running statistics of all batch-norm layers to their cumulative average over the target.
 
     One pass of PyTorch's ``update_bn`` over the images; no weight changes and the network is left in evaluation mode.
+    Of several processes each looks at its own batches, and all get the average over all batches.
 
     Args:
         network: changed in place.
@@ -39,20 +41,23 @@ def reestimate_statistics(
         raise ValueError(f"share must be in [0, 1], not {share}.")
     if share == 0:
         return
-    count = 0
+    count = batches = 0
 
     def images() -> Iterator[torch.Tensor]:
-        nonlocal count
+        nonlocal count, batches
         for batch in loader:
             if batch:
                 image = batch["image"]
                 count += len(image)
+                batches += 1
                 yield image.as_tensor() if isinstance(image, MetaTensor) else image
 
     # update_bn starts by forgetting the old statistics, which must survive if there is nothing to replace them.
     source = {name: value.clone() for name, value in network.state_dict().items()}
     update_bn(images(), network, torch.device(device))
     network.eval()
+    if idist.get_world_size() > 1:
+        count, batches = _average_over_processes(network, count, batches)
     if count == 0:
         network.load_state_dict(source)
         raise CallError(
@@ -63,3 +68,15 @@ def reestimate_statistics(
         if name.endswith((".running_mean", ".running_var")) and share < 1:
             value.lerp_(source[name], 1 - share)
     logger.info("norm statistics re-estimated on %d photographs", count)
+
+
+def _average_over_processes(network: nn.Module, count: int, batches: int) -> tuple[int, int]:
+    """Average the running statistics by the number of batches behind them; images and batches of all processes."""
+    share = float(batches)
+    count, batches = (int(cast(int, idist.all_reduce(number))) for number in (count, batches))
+    for name, value in network.state_dict().items():
+        if name.endswith((".running_mean", ".running_var")):
+            value.copy_(cast(torch.Tensor, idist.all_reduce(value.double() * share)) / max(batches, 1))
+        elif name.endswith(".num_batches_tracked"):
+            value.fill_(batches)
+    return count, batches

@@ -242,7 +242,7 @@ class ContourImages:
     def _photograph(self, item: Mapping[str, Any]) -> np.ndarray:
         """H x W x 3 ``uint8``."""
         image = item["image"] if self.invert is None else self.invert({"image": item["image"]})["image"]
-        s = self.scaler
+        s: Any = self.scaler
         pixels = (torch.as_tensor(image) - s.b_min) / (s.b_max - s.b_min) * (s.a_max - s.a_min) + s.a_min
         return pixels.round().clamp(0, 255).byte().cpu().numpy().transpose(2, 1, 0)
 

@@ -43,7 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     call = parser.parse_args(arguments)
     call.output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    torch.save(DiscCupUNet(**SMALL).state_dict(), call.output / "model.pt")
+    network = DiscCupUNet(**SMALL)
+    # As it is made, the head calls nearly everything background: measurements and contours would see nothing.
+    with torch.no_grad():
+        network.segmentation_head[-1].weight.normal_(std=50)
+        network.segmentation_head[-1].bias.copy_(torch.tensor([-0.5, 0.5, 0.0]))
+    torch.save(network.state_dict(), call.output / "model.pt")
     found: Counter[str] = Counter()
     started = time.monotonic()
     for first in range(call.first, call.first + call.files, call.batch):

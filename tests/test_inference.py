@@ -15,7 +15,7 @@ from monai.data import MetaTensor
 from monai.inferers import SimpleInferer
 from PIL import Image
 
-from bundle.inference import ChannelsLastInferer, CleanLabeld, ReportWriter
+from bundle.inference import ChannelsLastInferer, CleanLabeld, LabelMapd, ReportWriter
 from bundle.records import Records
 
 WIDTH, HEIGHT = 60, 40
@@ -38,6 +38,25 @@ def test_the_prediction_does_not_depend_on_the_networks_memory_format(network, m
         plain = ChannelsLastInferer()(images, copy.deepcopy(network))
         given = SimpleInferer()(images, network.to(memory_format=torch.channels_last))
     assert torch.equal(plain, given)
+
+
+def test_the_label_map_is_the_argmax():
+    p = torch.rand(3, WIDTH, HEIGHT, generator=torch.Generator().manual_seed(0)).mul(4).round()
+    p[:, :9] = 0
+    assert (p.sort(dim=0).values.diff(dim=0) == 0).any(dim=0).sum() > 500
+    label = LabelMapd("pred")({"pred": MetaTensor(p, meta={"disc_confidence": 0.5})})["pred"]
+    # numpy promises the first of equal values.
+    assert np.array_equal(label.numpy(), p.numpy().argmax(axis=0)[None])
+    assert label.dtype == torch.uint8
+    assert label.meta["disc_confidence"] == 0.5
+
+
+@pytest.mark.parametrize("value", [0.5, 1.5, 254.5, 254.49, 255.0])
+def test_overlays_round_as_pytorch_does(tmp_path, monkeypatch, value):
+    monkeypatch.setattr("test_inference.photograph", lambda _: torch.full((3, WIDTH, HEIGHT), value))
+    write_report(tmp_path, tmp_path / "out", {"eye.png": GOOD})
+    overlay = np.asarray(Image.open(tmp_path / "out" / "overlays" / "eye.png"))
+    assert overlay[-1, 0].tolist() == [round(value)] * 3
 
 
 def test_the_largest_disc_and_its_cup_are_kept_without_holes():
@@ -67,7 +86,14 @@ def photograph(seed: int) -> torch.Tensor:
     return torch.randint(0, 256, (3, WIDTH, HEIGHT), generator=torch.Generator().manual_seed(seed)).float()
 
 
-def write_report(dataset_dir, output_dir, found: dict[str, tuple], unreadable: dict[str, str] | None = None) -> dict:
+def write_report(
+    dataset_dir,
+    output_dir,
+    found: dict[str, tuple],
+    unreadable: dict[str, str] | None = None,
+    distance: float = 0.0,
+    **limits,
+) -> dict:
     """``found`` holds (label, expected_dice, confidence) by path below ``dataset_dir``; rows by image."""
     paths = [*found, *(unreadable or {})]
     data = [{"name": path.replace("/", "_")[:-4], "image": str(dataset_dir / path)} for path in paths]
@@ -78,11 +104,11 @@ def write_report(dataset_dir, output_dir, found: dict[str, tuple], unreadable: d
     for i, (label, expected_dice, confidence, *stated) in enumerate(found.values()):
         view = MetaTensor(torch.zeros(3, 16, 16), meta={"disc_confidence": confidence, "laterality": "".join(stated)})
         batches.append([{"name": data[i]["name"], "image": view, "photograph": photograph(i)}])
-        outputs.append([{"pred": label[0], "expected_dice": torch.tensor(expected_dice)}])
+        outputs.append([{"pred": label[0], "expected_dice": torch.tensor(expected_dice), "norm_distance": distance}])
     results = iter(outputs)
     engine = Engine(lambda *_: next(results))
     records = Records(output_dir, ".records", "settings")
-    writer = ReportWriter(output_dir, dataset_dir, data, dataset, records, "model.pt (sha256 abc)", 0.1, 0.7)
+    writer = ReportWriter(output_dir, dataset_dir, data, dataset, records, "model.pt (sha256 abc)", 0.1, 0.7, **limits)
     writer.attach(engine)
     engine.run(batches, max_epochs=1)
     writer.write_report()
@@ -127,15 +153,16 @@ def test_the_mask_lies_upright_on_the_photograph(tmp_path):
     ("case", "status", "reason"),
     [
         (GOOD, "ok", ""),
-        ((GOOD[0], [0.95, 0.89], 0.9), "review", "contour uncertain"),
-        ((GOOD[0], [0.89, 0.95], 0.9), "review", "contour uncertain"),
+        ((GOOD[0], [0.95, 0.89], 0.9), "review", "cup edge uncertain"),
+        ((GOOD[0], [0.89, 0.95], 0.9), "review", "disc edge uncertain"),
+        ((GOOD[0], [0.89, 0.89], 0.9), "review", "cup edge uncertain; disc edge uncertain"),
         ((GOOD[0], [0.97, 0.95], 0.69), "review", "disc found with low confidence"),
         ((label_map((30, 5, 50, 25, 1)), [0.97, 0.95], 0.9), "review", "no cup visible"),
         ((label_map((30, 0, 50, 25, 1), CUP), [1.0, 1.0], 0.9), "review", "disc touches the edge of the picture"),
         ((label_map((30, 20, 50, 40, 1), (35, 22, 40, 30, 2)), [1.0, 1.0], 0.9), "review", "disc touches the edge"),
         ((label_map((0, 5, 20, 25, 1), (5, 8, 9, 12, 2)), [1.0, 1.0], 0.9), "review", "disc touches the edge"),
         ((label_map((40, 5, 60, 25, 1), (45, 8, 49, 12, 2)), [1.0, 1.0], 0.9), "review", "disc touches the edge"),
-        ((label_map((30, 5, 50, 25, 1)), [0.5, 0.5], 0.1), "review", "contour uncertain; disc found with low"),
+        ((label_map((30, 5, 50, 25, 1)), [0.5, 0.5], 0.1), "review", "disc edge uncertain; disc found with low"),
         ((label_map(), [0.2, 0.1], 0.0), "no_disc", "no optic disc found"),
     ],
 )
@@ -143,6 +170,7 @@ def test_each_photograph_gets_its_status_and_reasons(tmp_path, case, status, rea
     row = write_report(tmp_path, tmp_path / "out", {"eye.png": case})["eye.png"]
     assert row["status"] == status
     assert row["reason"].startswith(reason)
+    assert row["reason"].count(";") == reason.count(";") or reason.endswith("low")
     assert bool(row["reason"]) == bool(reason)
     assert bool(row["vcdr"]) == bool(row["uncertainty"]) == (status != "no_disc")
 
@@ -158,6 +186,24 @@ def test_unreadable_photographs_have_rows_and_empty_discs_have_masks(tmp_path):
     assert rows["right/broken.png"]["reason"] == "it is empty"
     assert sorted(path.name for path in (tmp_path / "out" / "masks").iterdir()) == ["left_eye.png", "right_eye.png"]
     assert not np.asarray(Image.open(tmp_path / "out" / "masks" / "right_eye.png")).any()
+
+
+@pytest.mark.parametrize(
+    ("limits", "distance", "reason"),
+    [
+        ({}, 9.0, ""),
+        ({"max_distance": 1.0}, 1.1, "unlike anything seen in training"),
+        ({"max_distance": 1.0}, 0.9, ""),
+        ({"min_sharpness": 0.3}, 0.0, "out of focus"),
+        ({"min_sharpness": 0.1}, 0.0, ""),
+        ({"min_sharpness": 0.3, "max_distance": 1.0}, 2.0, "out of focus; unlike anything seen in training"),
+    ],
+)
+def test_the_view_gives_reasons_too(tmp_path, monkeypatch, limits, distance, reason):
+    monkeypatch.setattr("bundle.inference.sharpness", lambda view: 0.2 if view.shape == (3, 16, 16) else 1.0)
+    rows = write_report(tmp_path, tmp_path / "out", {"eye.png": GOOD}, distance=distance, **limits)
+    assert rows["eye.png"]["reason"] == reason
+    assert rows["eye.png"]["status"] == ("review" if reason else "ok")
 
 
 @pytest.mark.parametrize("way", ["link", "dots", "relative"])

@@ -48,6 +48,12 @@ def test_an_estimate_that_runs_away_is_none(caplog):
         assert "cannot be estimated" in caplog.text
 
 
+def test_a_disc_of_little_weight_counts_as_much():
+    z = calibrated(0.45, 0.25, count=20_000)
+    little = estimate_shift(z, torch.full_like(z, 1e-6), 0.25)
+    assert little == pytest.approx(estimate_shift(z, torch.ones_like(z), 0.25), abs=1e-4) != 0
+
+
 def test_without_a_disc_there_is_no_shift():
     assert estimate_shift(torch.zeros(4), torch.zeros(4), 0.25) == 0
 

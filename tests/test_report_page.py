@@ -35,7 +35,7 @@ def write(folder: Path, count: int = 0) -> Path:
         phantom = phantoms[index % 3]
         found = outlined_close_up(phantom.image, phantom.label)
         assert found is not None
-        row = Row.of(name, status, measure(phantom.label), uncertainty, "contour uncertain" if status != "ok" else "")
+        row = Row.of(name, status, measure(phantom.label), uncertainty, "cup edge uncertain" if status != "ok" else "")
         rims = measure_rims(phantom.label, Laterality("left", "guessed"))
         names_of = (f"masks/{index}.png", f"overlays/{index}.png")
         entries.append(Entry(row, small_jpeg(found[0]), *names_of, found[1], rims))

@@ -313,7 +313,7 @@ def test_a_look_draws_nothing_random(photographs, checkpoint, tmp_path):
     assert before[2] == after[2]
 
 
-def test_an_adaptation_is_looked_at_ten_times_at_most(photographs, checkpoint, tmp_path):
+def test_an_adaptation_is_looked_at_five_times_at_most(photographs, checkpoint, tmp_path):
     intervals = {}
     for epochs in (2, 10, 11, 40):
         stage = ConfigWorkflow(
@@ -327,7 +327,7 @@ def test_an_adaptation_is_looked_at_ten_times_at_most(photographs, checkpoint, t
         )
         stage.initialize()
         intervals[epochs] = stage.parser.get_parsed_content("track_interval")
-    assert intervals == {2: 1, 10: 1, 11: 2, 40: 4}
+    assert intervals == {2: 1, 10: 2, 11: 3, 40: 8}
 
 
 def test_training_shows_validation_photographs_with_their_labels(photographs, tmp_path):

@@ -176,3 +176,19 @@ def test_unknown_view_is_a_wrong_call():
 def test_disc_cannot_be_found_without_a_locator(view):
     with pytest.raises(ValueError, match="locate"):
         DiscViewd("image", 32, view=view)
+
+
+def test_a_large_square_is_averaged_first_and_comes_back_to_its_own_grid(monkeypatch):
+    """Within half a grey level of the slow way, and the prediction lies as it does by that."""
+    image = torch.nn.functional.interpolate(torch.rand(1, 3, 30, 20) * 255, (300, 200), mode="bicubic")[0]
+    views, inverted = [], []
+    for coarse in (4, 1000):
+        monkeypatch.setattr("bundle.views._COARSE", coarse)
+        viewer = DiscViewd("image", size=32)
+        data = viewer({"image": MetaTensor(image)})
+        views.append(data["image"].as_tensor())
+        inverted.append(viewer.inverse(data)["image"])
+    assert tuple(inverted[0].shape) == (3, 300, 200)
+    assert not torch.equal(*views)
+    assert (views[0] - views[1]).abs().mean() < 2
+    assert (inverted[0] - inverted[1]).as_tensor().abs().mean() < 2
