@@ -184,7 +184,12 @@ class DivergenceGuard:
 
     def check_loss(self, engine: Engine) -> None:
         """Stop if the last batch's loss is none."""
-        loss = float(cast(Any, engine.state.output)["loss"])
+        output = cast(Any, engine.state.output)
+        # A trainer that decollates repeats the batch's loss in every photograph's part.
+        loss = float((output[0] if isinstance(output, list) else output)["loss"])
+        if idist.get_world_size() > 1:
+            # All processes stop together, or those that go on wait for the others for ever.
+            loss = cast(float, idist.all_reduce(loss if math.isfinite(loss) else math.inf, "MAX"))
         if not math.isfinite(loss) or loss > self.limit:
             self.stop(engine, f"the loss became {loss:g}")
 

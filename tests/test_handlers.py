@@ -188,6 +188,14 @@ def test_a_run_is_stopped_too_where_only_what_is_trained_is_spoilt():
     assert "weights" in run.guard.stopped
 
 
+def test_the_loss_is_found_in_a_decollated_output_too():
+    engine = Engine(lambda *_: [{"loss": torch.tensor(float("nan"))}] * 2)
+    guard = DivergenceGuard(nn.Linear(1, 1))
+    guard.attach(engine)
+    engine.run([0], max_epochs=2)
+    assert guard.stopped == "the loss became nan in epoch 1"
+
+
 def test_a_sound_run_is_left_alone(caplog):
     with caplog.at_level(logging.WARNING):
         run = Descent().run()

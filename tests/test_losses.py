@@ -10,7 +10,14 @@ import torch
 from torch import nn
 
 from bundle.class_features import ClassFeatures, GradientFeatures
-from bundle.losses import AdaptationLoss, AdaptationOutput, ConsistencyLoss, PseudoLabelLoss, SeparationLoss
+from bundle.losses import (
+    AdaptationLoss,
+    AdaptationOutput,
+    ConsistencyLoss,
+    PseudoLabelLoss,
+    SeparationLoss,
+    masked_mean,
+)
 
 WIDTH, HEIGHT, K = 8, 6, 8
 
@@ -278,3 +285,10 @@ def test_consistency_needs_a_teacher():
         ConsistencyLoss()(output, {})
     with pytest.raises(ValueError, match="dice"):
         ConsistencyLoss(dice=-1)
+
+
+def test_the_mean_of_one_pixel_is_that_pixel():
+    features = torch.arange(2.0 * 3 * 4 * 5).view(2, 3, 4, 5)
+    mask = torch.zeros(2, 4, 5, dtype=torch.bool)
+    mask[0, 1, 2] = True
+    assert torch.equal(masked_mean(features, mask), torch.stack((features[0, :, 1, 2], torch.zeros(3))))

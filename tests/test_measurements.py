@@ -142,3 +142,9 @@ def test_contours_lie_between_the_pixels_wherever_the_region_is(top: int, left: 
     np.testing.assert_array_equal(contour[0], contour[-1])
     np.testing.assert_allclose(contour.min(axis=0), (top - 0.5, left - 0.5))
     np.testing.assert_allclose(contour.max(axis=0), (top + 6.5, left + 9.5))
+
+
+def test_the_box_is_the_smallest_that_holds_the_mask():
+    mask = np.zeros((9, 12), dtype=bool)
+    mask[2, 5] = mask[6, 8] = True
+    assert bounding_box(mask) == (slice(2, 7), slice(5, 9))

@@ -9,11 +9,18 @@ from bundle.passes import (
     HeadInput,
     agreement,
     channel_masks,
+    classifier_of,
+    dropout_of,
     expected_dice,
     stochastic_log_odds,
     stochastic_logits,
 )
 from bundle.regions import log_odds
+
+
+def test_a_head_is_dropout_and_a_pointwise_convolution(network):
+    assert dropout_of(network.segmentation_head) == 0.25
+    assert classifier_of(network.segmentation_head) is list(network.segmentation_head)[1]
 
 
 def test_masks_depend_on_name_and_seed_only():

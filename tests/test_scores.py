@@ -158,3 +158,17 @@ def test_both_files_are_written_in_the_order_of_the_names(tmp_path):
     assert [row["optic_cup_dice"] for row in rows] == ["", "0", "1"]
     assert [row["missed"] for row in rows] == ["0", "1", "0"]
     assert [row["vcdr"] for row in rows] == ["0.5", "", "0.5"]
+
+
+@pytest.mark.parametrize(
+    ("prediction", "label", "missed", "error"),
+    [("", "disc", 1, False), ("disc", "disc cup", 0, True), ("", "disc cup", 1, True), ("disc cup", "disc", 0, False)],
+)
+def test_a_missed_disc_is_one_that_the_label_shows_whatever_the_cup(prediction, label, missed, error):
+    masks = {name: torch.zeros(2, 16, 16) for name in {prediction, label}}
+    for name, mask in masks.items():
+        mask[0, 2:14, 2:14] = "disc" in name
+        mask[1, 6:10, 5:10] = "cup" in name
+    row = score_image(masks[prediction], masks[label])
+    assert row["missed"] == missed
+    assert math.isnan(row["vcdr_error"]) != error
