@@ -32,7 +32,6 @@ __all__ = [
     "KeepLoss",
     "LookAtTarget",
     "TeachingAgreement",
-    "look_before",
     "spread",
 ]
 
@@ -131,13 +130,6 @@ class LookAtTarget(ValidationHandler):
         if state.epoch % self.interval == 0 or state.epoch == state.max_epochs:
             self.validator.network = self.network  # type: ignore[union-attr]
             super().__call__(engine)
-
-
-def look_before(validator: Evaluator) -> None:
-    """Run an evaluator as epoch 0, once (MONAI's ``run(0)`` makes two runs of it, of epochs 0 and 1)."""
-    # As a bound method it would be handed the engine, which it takes for skip_completed.
-    with validator.add_event_handler(Events.EPOCH_COMPLETED, lambda: validator.terminate()):
-        validator.run(0)
 
 
 class InferenceMeasures:
