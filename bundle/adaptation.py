@@ -258,12 +258,16 @@ class MeasuresWithoutLabels:
 
     Those of the network also go to ``engine.state.metrics``, as scalars named ``predicted_dice_optic_disc`` and so on.
 
+    Args:
+        gather: whether several processes each look at a share of the photographs; False where one alone looks.
+
     Attributes:
         summary: predicted Dice of disc and cup (how far views agree, or passes where there are no views), the passes'
             agreement, entropy (nats a pixel), share of the view that disc and cup take, number of photographs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, gather: bool = True) -> None:
+        self.gather = gather
         self.rows: list[list[float]] = []
         self.summary: dict[str, Any] = {}
 
@@ -284,7 +288,8 @@ class MeasuresWithoutLabels:
 
     def summarise(self, engine: Engine) -> None:
         """Average over the photographs, those of all processes."""
-        rows = [row for share in cast(list, idist.all_gather(self.rows)) for row in share]
+        shares = cast(list, idist.all_gather(self.rows)) if self.gather else [self.rows]
+        rows = [row for share in shares for row in share]
         count = len(rows)
         means = [math.fsum(column) / count for column in zip(*rows, strict=True)] if count else [math.nan] * 7
         self.summary = {
