@@ -17,8 +17,8 @@ def sharpness(view: torch.Tensor) -> float:
     """How much fine detail a view has for its coarse detail, in the green channel, in which vessels and rim stand out.
 
     Detail is the standard deviation of a difference of Gaussians. The fine band (2 to 4 pixels of a view of 256) is one
-    that blur takes away and that the noise of single pixels hardly reaches: measures of the finest detail, such as
-    the variance of the Laplacian or scikit-image's ``blur_effect``, take a noisy blurred photograph for a sharp one.
+    that blur takes away and that the noise of single pixels hardly reaches: to measures of the finest detail, and to
+    scikit-image's ``blur_effect``, a blurred photograph with noise is sharper than a sharp one.
 
     Args:
         view: 3 x W x H, in any range.
