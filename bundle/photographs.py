@@ -50,7 +50,7 @@ except ImportError:
 
 __all__ = ["MAX_BYTES", "MAX_PIXELS", "MAX_SIDE", "MIN_SIDE", "LabelReader", "PhotographReader", "SameSized"]
 
-MAX_PIXELS = 24_000_000
+MAX_PIXELS = 25_000_000
 """Photographs of more pixels are refused by their header, before anything is decoded."""
 
 MAX_SIDE = 6_000
