@@ -34,12 +34,19 @@ def fingerprint(checkpoint: str | Path | None, items: Sequence[dict[str, Any]], 
     path = None if checkpoint is None else Path(checkpoint)
     digest.update(path.read_bytes() if path is not None and path.is_file() else b"")
     for item in sorted(items, key=item_name):
-        image = Path(item["image"])
-        stat = image.stat() if image.exists() else None
-        what = [item_name(item), stat and stat.st_size, stat and stat.st_mtime_ns]
+        what = [item_name(item), *_size_and_change(Path(item["image"]))]
         digest.update(json.dumps(what).encode())
     digest.update(json.dumps(settings, sort_keys=True).encode())
     return digest.hexdigest()[:32]
+
+
+def _size_and_change(path: Path) -> tuple[int | None, int | None]:
+    try:
+        stat = path.stat()
+    except OSError:
+        # A broken link, say; its photograph will be reported as unreadable.
+        return None, None
+    return stat.st_size, stat.st_mtime_ns
 
 
 def described(component: Any) -> Any:

@@ -15,7 +15,7 @@ from bad_input import dicom, picture
 from bundle.errors import CallError
 from bundle.folders import atomic_write, safe_output_path
 from bundle.network import DiscCupUNet
-from bundle.report import Report, Row
+from bundle.report import Entry, Report, Row
 from bundle.stages import BUNDLE_ROOT, run_stage
 
 TINY = {
@@ -161,9 +161,7 @@ def test_a_file_that_is_a_link_is_replaced_and_not_followed(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "' onload='alert(1)"])
 def test_the_page_escapes_names_and_reasons(text: str, tmp_path: Path) -> None:
-    report = Report(tmp_path, title=text, model=text)
-    report.add(Row(f"{text}.png", "unreadable", reason=text))
-    report.write()
+    Report(tmp_path, title=text, model=text).write([Entry(Row(f"{text}.png", "unreadable", reason=text))])
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert text not in page
     assert text.replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;").replace("'", "&#x27;") in page
