@@ -36,8 +36,9 @@ def save_atomically(content: Any, path: str | Path) -> None:
     """``torch.save`` under a temporary name, then rename: a killed run leaves the old file or the new one."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(target) as temporary:
-        torch.save(content, temporary)
+    # Given a path, torch.save writes the file's name into the archive: the same weights would not be the same bytes.
+    with atomic_write(target) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)
 
 
 def finished_items(engine: Engine) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:

@@ -259,3 +259,9 @@ def test_an_average_starts_from_weights_that_a_handler_loads():
     AverageStart(average).attach(engine)
     engine.run([0])
     assert torch.equal(average.ema_model.weight, torch.full((1, 2), 3.0))
+
+
+def test_the_same_weights_are_the_same_bytes(network, tmp_path):
+    for name in ("a.pt", "b.pt"):
+        save_weights(network, tmp_path / name)
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
