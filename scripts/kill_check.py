@@ -10,6 +10,7 @@ results must equal the undisturbed run's. Exit status 1 if anything differs.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import multiprocessing
 import os
 import random
@@ -131,8 +132,10 @@ def check(stage: str, output: Path, checkpoint: Path, kills: int, rng: random.Ra
             process = start(stage, output, cut, checkpoint)
             process.join(rng.uniform(0, tally.seconds))
             if process.is_alive() and process.pid is not None:
-                os.kill(process.pid, signal.SIGKILL)
-                tally.kills += 1
+                # It may end in between.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
+                    tally.kills += 1
             process.join()
             found = contents(cut)
             tally.torn += [name for name in found if name in expected and not same(found[name], expected[name])]
