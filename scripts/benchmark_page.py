@@ -201,7 +201,7 @@ def _introduction(missing: Sequence[str], facts: Mapping[str, Any]) -> list[str]
         "",
         "Written by `make benchmark DATA=folder`; nothing here is typed. The shipped model (source: REFUGE) is adapted",
         "to photographs of a target without their labels, and scored on other photographs of the same target. The last",
-        "epoch counts. No setting used here is chosen on labels of Drishti-GS; those of `plus`, and some learning rates of",
+        "epoch counts. No setting here is chosen by labels of Drishti-GS; those of `plus`, and some learning rates of",
         "its peers, were chosen on made-up targets, which therefore flatter `plus`. Dice is in percent, and so is a",
         "point; ± is the standard deviation over seeds.",
         "",
