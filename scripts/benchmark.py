@@ -2,7 +2,7 @@
 
     python scripts/benchmark.py --data DATA --output FOLDER [--page docs/benchmark.md --figures docs/images]
         [--summary README.md docs/README.md] [--metadata configs/metadata.json] [--workers N] [--targets a,b]
-        [--recipes a,b] [--seeds 0,1] [--images N]
+        [--recipes a,b] [--seeds 0,1] [--images N] [--checkpoint model.pt --image_size 512]
 
 DATA holds ``drishti_gs/train``, ``drishti_gs/test`` and ``refuge/train``: disc crops, ``image/`` and ``label/``. Each
 finished run is kept in FOLDER and not repeated unless its weights, recipe or target changed. The labels of a target's
@@ -100,6 +100,8 @@ class Setup:
     data: Path
     output: Path
     images: int | None = None
+    checkpoint: Path = CHECKPOINT
+    image_size: int = CONFIG["image_size"]
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def adaptation_set(self, target: str) -> Path:
@@ -109,6 +111,10 @@ class Setup:
     def scored_set(self, target: str) -> Path:
         """Folder of the photographs to score, with labels."""
         return self.data / REAL / "test" if target == REAL else self.output / "targets" / target / "score"
+
+    def size(self) -> dict[str, int]:
+        """The config override that every stage gets."""
+        return {"image_size": self.image_size}
 
     def items(self, labels: str = "none", part: str = "{}") -> str:
         """Config expression of the photographs in ``dataset_dir``, at most ``images`` of them."""
@@ -130,6 +136,8 @@ def main() -> None:
     parser.add_argument("--recipes", default=",".join((SOURCE, *CONFIG["recipes"], SUPERVISED)))
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--images", type=int, help="at most so many photographs of each set")
+    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="source model; default: the shipped one")
+    parser.add_argument("--image_size", type=int, default=CONFIG["image_size"], help="pixels a side the model sees")
     parser.add_argument("--steps", default="runs,ablation,speed,page", help="which of these to do")
     parser.add_argument("--quick", action="store_true", help="1 seed, 3 targets, 8 photographs of each set")
     args = parser.parse_args()
@@ -141,7 +149,14 @@ def main() -> None:
     # Everything is measured against these two.
     recipes = [SOURCE, *(recipe for recipe in recipes if recipe not in (SOURCE, SUPERVISED)), SUPERVISED]
     planned = plan(targets, recipes, [int(seed) for seed in args.seeds.split(",")])
-    setup = Setup(args.data.absolute(), args.output.absolute(), args.images, provenance())
+    setup = Setup(
+        args.data.absolute(),
+        args.output.absolute(),
+        args.images,
+        args.checkpoint.absolute(),
+        args.image_size,
+        provenance(),
+    )
     failed = 0
     if {"runs", "ablation"} & set(steps):
         for target in targets:
@@ -197,7 +212,12 @@ def ablation_overrides(row: str) -> dict[str, Any]:
 
 def asked_for(run: Run, setup: Setup) -> dict[str, Any]:
     """What the run's result depends on; a result that was made from something else is made again."""
-    asked: dict[str, Any] = {"weights": model_identity(CHECKPOINT), "images": setup.images, "of": made_of(run.target)}
+    asked: dict[str, Any] = {
+        "weights": model_identity(setup.checkpoint),
+        "images": setup.images,
+        "of": made_of(run.target),
+        "image_size": setup.image_size,
+    }
     if run.recipe == SUPERVISED:
         asked["ceiling"] = CEILING
     elif run.recipe == SOURCE:
@@ -328,7 +348,7 @@ def perform(run: Run, setup: Setup) -> dict[str, Any]:
     (folder / "result.json").unlink(missing_ok=True)
     start = time.perf_counter()
     weights = str(make_weights(run, setup))
-    scored = {"dataset_dir": str(setup.scored_set(run.target)), "checkpoint": weights, "view": "crop"}
+    scored = {"dataset_dir": str(setup.scored_set(run.target)), "checkpoint": weights, "view": "crop", **setup.size()}
     stage("evaluation", output_dir=str(folder), items=setup.items("required"), **scored)
     if not run.row and run.seed == 0:
         if run.target == REAL:
@@ -357,9 +377,9 @@ def perform(run: Run, setup: Setup) -> dict[str, Any]:
 def make_weights(run: Run, setup: Setup) -> Path:
     """The checkpoint file after the run's adaptation."""
     if run.recipe == SOURCE:
-        return CHECKPOINT
+        return setup.checkpoint
     folder = run.folder(setup.output)
-    common = {"output_dir": str(folder), "checkpoint": str(CHECKPOINT), "seed": run.seed}
+    common = {"output_dir": str(folder), "checkpoint": str(setup.checkpoint), "seed": run.seed, **setup.size()}
     photographs = setup.adaptation_set(run.target)
     if run.recipe == SUPERVISED:
         items = setup.items("required")
@@ -385,7 +405,7 @@ def measure_speed(recipes: Sequence[str], setup: Setup) -> None:
     """Measure each recipe's command, inference, and refinement against inference, where no result is there yet."""
     photographs = setup.data / REAL / "train" / "image"
     count = min(setup.images or 10**6, len(list_photographs(photographs)))
-    common = {"dataset_dir": str(photographs), "view": "crop", "items": setup.items()}
+    common = {"dataset_dir": str(photographs), "view": "crop", "items": setup.items(), **setup.size()}
     for recipe in recipes:
         path = setup.output / "speed" / f"{recipe}.json"
         asked = asked_for(Run(REAL, recipe, 0), setup)
@@ -465,6 +485,7 @@ def provenance() -> dict[str, Any]:
         "torch": torch.__version__,
         "cores": os.cpu_count(),
         "machine": platform.machine(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 
 
@@ -494,7 +515,7 @@ def write_pages(
         results,
         missing=[f"{run.target}/{run.row or run.recipe}/{run.seed}" for run in missing],
         speed=benchmark_page.load_speed(setup.output),
-        facts={"weights": model_identity(CHECKPOINT), **setup.provenance, "images": setup.images},
+        facts={"weights": model_identity(setup.checkpoint), **setup.provenance, "images": setup.images},
         figures={name: os.path.relpath(path, page.parent) for name, path in drawn.items()},
     )
     print(text)

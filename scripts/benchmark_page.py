@@ -481,14 +481,19 @@ def _provenance(results: Results, speed: Mapping[str, Mapping[str, Any]], facts:
     }
     commits = [f"{name} at {_counted(each, 'commit')}" for name, each in parts.items() if each]
     machines = [
-        {"on": f"torch {f.get('torch')}, {f.get('cores')} cores ({f.get('machine')})"} for f in sum(parts.values(), [])
+        f"{name} on {_counted([{'on': _machine(f)} for f in each], 'on')}" for name, each in parts.items() if each
     ]
     return [
         "## Provenance",
         "",
         f"Source weights {facts['weights']}. Commits (+: with changes that were not committed): {'; '.join(commits)};",
-        f"this page at {facts['commit']}. {_counted(machines, 'on')}. No GPU.",
+        f"this page at {facts['commit']}. Machines: {'; '.join(machines)}.",
     ]
+
+
+def _machine(facts: Mapping[str, Any]) -> dict[str, str]:
+    gpu = facts.get("gpu") or "no GPU"
+    return {"machine": f"torch {facts.get('torch')}, {facts.get('cores')} cores ({facts.get('machine')}), {gpu}"}
 
 
 def _counted(facts: Sequence[Mapping[str, Any]], key: str) -> str:
