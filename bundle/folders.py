@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -22,8 +24,10 @@ __all__ = [
     "PHOTOGRAPH_SUFFIXES",
     "atomic_write",
     "check_label_format",
+    "check_output_dir",
     "has_dicom_preamble",
     "list_photographs",
+    "refuse_write",
     "safe_output_path",
     "split_source",
 ]
@@ -170,16 +174,65 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     The temporary file is hidden, lies in the same folder (made if need be), ends in the same suffix, and is removed if
     the block raises.
+
+    Raises:
+        CallError: the disk is full or the folder cannot be written to.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f".{secrets.token_hex(8)}{target.suffix}"
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        refuse_write(error, target)
         raise
+
+
+def check_output_dir(output_dir: str | os.PathLike[str]) -> None:
+    """Makes the folder and writes to it, so that a stage does not find out at its end that it cannot.
+
+    Raises:
+        CallError: it cannot.
+    """
+    probe = Path(output_dir) / f".{secrets.token_hex(8)}"
+    try:
+        probe.parent.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"\0")
+    except OSError as error:
+        refuse_write(error, probe)
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+
+
+def refuse_write(error: BaseException, path: Path) -> None:
+    """Turns a full disk and the like into the line that the caller reads.
+
+    Args:
+        error: what writing raised.
+        path: the file that was to be written.
+
+    Raises:
+        CallError: the error says that there is no room, or that the file's folder cannot be written to.
+    """
+    # torch.save answers a full disk with an error of its own while it handles the disk's.
+    cause = next((e for e in (error, error.__cause__, error.__context__) if isinstance(e, OSError)), None)
+    if cause is None:
+        return
+    again = "run the same command again: it goes on where it stopped."
+    reason = cause.strerror or cause
+    if cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        raise CallError(f"no room is left in {path.parent} ({reason}).", f"Free some and {again}") from error
+    named = [Path(os.fsdecode(name)) for name in (cause.filename, cause.filename2) if isinstance(name, (str, bytes))]
+    if any(path.parent.is_relative_to(name) or name.parent == path.parent for name in named):
+        raise CallError(
+            f"{path.parent} cannot be written to ({reason}).",
+            f"Pass another --output_dir, or mend that one and {again}",
+        ) from error
 
 
 def _existing_folder(dataset_dir: str | os.PathLike[str]) -> Path:

@@ -15,7 +15,8 @@ from ignite.handlers import Checkpoint, EMAHandler
 from monai.transforms import Randomizable
 from monai.utils import set_determinism
 
-from bundle.folders import atomic_write
+from bundle.errors import CallError
+from bundle.folders import atomic_write, refuse_write
 
 __all__ = [
     "AverageStart",
@@ -23,6 +24,7 @@ __all__ = [
     "EpochSeed",
     "ResumableCheckpoint",
     "WeightsSaver",
+    "WriteErrors",
     "finished_items",
     "has_finite_weights",
     "save_atomically",
@@ -34,10 +36,8 @@ logger = logging.getLogger(__name__)
 
 def save_atomically(content: Any, path: str | Path) -> None:
     """``torch.save`` under a temporary name, then rename: a killed run leaves the old file or the new one."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     # Given a path, torch.save writes the file's name into the archive: the same weights would not be the same bytes.
-    with atomic_write(target) as temporary, temporary.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         torch.save(content, file)
 
 
@@ -233,3 +233,30 @@ class WeightsSaver:
         save_weights(self.network, self.path)
         for path in self.obsolete:
             Path(path).unlink(missing_ok=True)
+
+
+class WriteErrors:
+    """Let a run that cannot go on because nothing can be written end with one line.
+
+    Put it before MONAI's ``StatsHandler``, which logs every error with a traceback. TensorBoard's writer tells of a
+    full disk in errors of its own.
+
+    Args:
+        output_dir: the stage's folder.
+    """
+
+    def __init__(self, output_dir: str | Path) -> None:
+        self.output_dir = Path(output_dir)
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self)
+
+    def __call__(self, engine: Engine, error: BaseException) -> None:
+        """
+        Raises:
+            CallError: nothing can be written, or the error is one already.
+        """
+        if isinstance(error, CallError):
+            raise error
+        refuse_write(error, self.output_dir / "events")
+        raise error

@@ -90,24 +90,31 @@ def prepare(output: Path) -> Path:
     return output / "trained" / "model.pt"
 
 
-def start(
-    stage: str, output: Path, folder: Path, checkpoint: Path | None, settings: Mapping[str, Any] | None = None
-) -> multiprocessing.process.BaseProcess:
-    """Start a stage in a process of its own."""
-    overrides = TINY | SETTINGS[stage] | dict(settings or {})
+def overrides_of(stage: str, output: Path, folder: Path, checkpoint: Path | None) -> dict[str, Any]:
+    """What a stage is run with."""
+    overrides = TINY | SETTINGS[stage]
     overrides["dataset_dir"] = str(output / ("source" if stage == "training" else "target"))
     overrides["output_dir"] = str(folder)
     if checkpoint is not None and stage != "training":
         overrides["checkpoint"] = str(checkpoint)
+    return overrides
+
+
+def start(
+    stage: str, output: Path, folder: Path, checkpoint: Path | None, settings: Mapping[str, Any] | None = None
+) -> multiprocessing.process.BaseProcess:
+    """Start a stage in a process of its own."""
+    overrides = overrides_of(stage, output, folder, checkpoint) | dict(settings or {})
     context = multiprocessing.get_context("forkserver")
     # Imports take longer than the stage; a kill among them would show nothing.
     context.set_forkserver_preload(["bundle", "bundle.stages", "monai.bundle"])
-    process = context.Process(target=_run, args=(stage, overrides, str(folder) + ".log"))
+    process = context.Process(target=run_logged, args=(stage, overrides, f"{folder}.log"))
     process.start()
     return process
 
 
-def _run(stage: str, overrides: Mapping[str, Any], log: str) -> None:
+def run_logged(stage: str, overrides: Mapping[str, Any], log: str) -> None:
+    """Run a stage on one thread and leave with its status; what it says is added to ``log``."""
     torch.set_num_threads(1)
     with Path(log).open("a") as file:
         for stream in (1, 2):
