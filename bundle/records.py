@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bundle.folders import atomic_write
+from bundle.folders import atomic_write, safe_output_path
 from bundle.provenance import fingerprint
 
 __all__ = ["Records"]
@@ -81,13 +81,14 @@ class Records:
         Call it when what was made of the records is written and no other process is at work.
         """
         shutil.rmtree(self.folder, ignore_errors=True)
-        for folder in (self.output_dir, *(path for path in self.output_dir.iterdir() if path.is_dir())):
+        subfolders = [path for path in self.output_dir.iterdir() if path.is_dir() and not path.is_symlink()]
+        for folder in (self.output_dir, *subfolders):
             for path in folder.iterdir():
                 if _LEFTOVER.fullmatch(path.name) and path.is_file():
                     path.unlink()
 
     def _path(self, item: Mapping[str, Any]) -> Path:
-        return self.folder / f"{item['name']}.json"
+        return safe_output_path(self.output_dir, self.folder.name, f"{item['name']}.json")
 
     def _fingerprint(self, item: Mapping[str, Any]) -> str:
         return fingerprint(None, [dict(item)], self.settings, str(item["image"]))

@@ -20,7 +20,7 @@ from monai.utils import CommonKeys
 
 from bundle.class_features import GradientFeatures, heat_maps
 from bundle.distributed import collect_dealt, from_first
-from bundle.folders import atomic_write
+from bundle.folders import atomic_write, safe_output_path
 from bundle.handlers import save_atomically
 from bundle.network import DiscCupUNet
 from bundle.passes import HeadInput, agreement, channel_masks, dropout_of, stochastic_log_odds, stochastic_logits
@@ -60,7 +60,7 @@ class PseudoLabelStore:
                 shutil.rmtree(folder, ignore_errors=True)
             (self.root / "prototypes.pt").unlink(missing_ok=True)
         for folder in (self.final, self.partial):
-            folder.mkdir(parents=True, exist_ok=True)
+            safe_output_path(self.root, folder.name, "any").parent.mkdir(parents=True, exist_ok=True)
             for leftover in folder.glob(".*.npz"):
                 leftover.unlink()
         with atomic_write(self._mark) as path:

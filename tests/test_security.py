@@ -15,6 +15,8 @@ from bad_input import dicom, picture
 from bundle.errors import CallError
 from bundle.folders import atomic_write, safe_output_path
 from bundle.network import DiscCupUNet
+from bundle.records import Records
+from bundle.refinement import PseudoLabelStore
 from bundle.report import Entry, Report, Row
 from bundle.stages import BUNDLE_ROOT, run_stage
 
@@ -128,7 +130,7 @@ def test_links_and_fields_of_photographs_lead_nothing_out_of_the_output(settings
     assert all(path.is_relative_to(tmp_path / "out") for path in after.keys() - before.keys())
 
 
-@pytest.mark.parametrize("part", ["masks", "overlays"])
+@pytest.mark.parametrize("part", ["masks", "overlays", ".inference"])
 def test_an_output_folder_that_leads_elsewhere_is_refused(part, settings, tmp_path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "in").mkdir()
@@ -138,6 +140,27 @@ def test_an_output_folder_that_leads_elsewhere_is_refused(part, settings, tmp_pa
     with pytest.raises(CallError, match=f"{part} is a link"):
         run_stage("inference", dataset_dir=str(tmp_path / "in"), **settings)
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize("part", ["pseudo_labels", ".refinement"])
+def test_pseudo_labels_do_not_leave_the_output_folder(part: str, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / part).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CallError, match=f"{part} is a link"):
+        PseudoLabelStore(tmp_path / "out", "fingerprint").pending([{"name": "a", "image": "a.png"}])
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_leftovers_behind_a_link_are_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "elsewhere" / ".0123456789abcdef.png").write_text("mine")
+    (tmp_path / "out" / ".0123456789abcdef.png").write_text("left by a killed run")
+    (tmp_path / "out" / "linked").symlink_to(tmp_path / "elsewhere")
+    Records(tmp_path / "out", ".inference", "").clear()
+    assert (tmp_path / "elsewhere" / ".0123456789abcdef.png").read_text() == "mine"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["linked"]
 
 
 def test_safe_output_path_looks_behind_links(tmp_path: Path) -> None:
