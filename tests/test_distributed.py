@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import math
 import os
 import shutil
 import signal
@@ -35,6 +36,7 @@ from bundle.distributed import (
     parallel,
 )
 from bundle.errors import CallError
+from bundle.handlers import DivergenceGuard
 from bundle.losses import AdaptationLoss, AdaptationOutput
 from bundle.phantoms import write_dataset
 from bundle.records import Records
@@ -122,6 +124,22 @@ def run_and_die(photographs: int, *args: Any, **overrides: Any) -> dict:
         return run_stage(*args, **overrides)
     finally:
         Records.save = save  # type: ignore[method-assign]
+
+
+def run_and_spoil(step: int, *args: Any, **overrides: Any) -> dict:
+    """As ``run_stage``, but at one step the loss of the second process, and of it alone, is no number."""
+    check = DivergenceGuard.check_loss
+
+    def check_spoilt(self: DivergenceGuard, engine: Any) -> None:
+        if engine.state.iteration == step and os.environ["RANK"] == "1":
+            engine.state.output[0]["loss"] = torch.tensor(math.nan)
+        check(self, engine)
+
+    DivergenceGuard.check_loss = check_spoilt  # type: ignore[method-assign]
+    try:
+        return run_stage(*args, **overrides)
+    finally:
+        DivergenceGuard.check_loss = check  # type: ignore[method-assign]
 
 
 def _loss(output: Any) -> float:
@@ -392,6 +410,21 @@ def test_adaptation_gives_the_weights_of_one_process(recipe, target, checkpoint,
         assert flat(records[1])[key] == (pytest.approx(value, rel=1e-3) if isinstance(value, float) else value)
     assert not list((tmp_path / "2").glob("resume.pt"))
     assert len(list((tmp_path / "2" / "events").iterdir())) == 1
+
+
+def test_a_loss_that_diverges_in_one_process_stops_all_with_the_last_good_weights(
+    target, checkpoint, processes, tmp_path
+):
+    """Eight photographs in batches of four: the third step is the first of the second epoch."""
+    settings = {"checkpoint": checkpoint, "recipe": "grad_cl", "batch_size": 4, "recipes#grad_cl#max_epochs": 3}
+    results = processes(run_and_spoil, 3, "adapt", target / "image", tmp_path / "out", **settings)
+    assert [(result["status"], result["steps"]) for result in results] == [(0, 3)] * 2
+    record = json.loads((tmp_path / "out" / "adaptation.json").read_text())
+    assert record["kept"] == "epoch 1"
+    assert "the loss became inf in epoch 2" in record["reason"]
+    kept = weights(tmp_path / "out")
+    assert all(value.isfinite().all() for value in kept.values())
+    assert distance(kept, torch.load(checkpoint, weights_only=True)) > 0
 
 
 def test_inference_writes_the_files_of_one_process(target, checkpoint, processes, tmp_path):
