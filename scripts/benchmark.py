@@ -138,6 +138,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="at most so many photographs of each set")
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="source model; default: the shipped one")
     parser.add_argument("--image_size", type=int, default=CONFIG["image_size"], help="pixels a side the model sees")
+    parser.add_argument("--beside", type=Path, help="output folder of runs with another source model, for the page")
     parser.add_argument("--steps", default="runs,ablation,speed,page", help="which of these to do")
     parser.add_argument("--quick", action="store_true", help="1 seed, 3 targets, 8 photographs of each set")
     args = parser.parse_args()
@@ -167,7 +168,7 @@ def main() -> None:
     if "speed" in steps:
         measure_speed([recipe for recipe in recipes if recipe not in (SOURCE, SUPERVISED)], setup)
     if "page" in steps:
-        write_pages(planned, setup, args.page, args.figures, args.summary, args.metadata)
+        write_pages(planned, setup, args.page, args.figures, args.summary, args.metadata, args.beside)
     sys.exit(int(failed > 0))
 
 
@@ -243,6 +244,11 @@ def is_done(run: Run, setup: Setup) -> bool:
     """Whether the result is there and was made from what is asked for now."""
     result = run.folder(setup.output) / "result.json"
     return result.is_file() and json.loads(result.read_text())["asked"] == asked_for(run, setup)
+
+
+def finished(planned: Sequence[Run], output: Path) -> list[tuple[Run, Path]]:
+    """The planned runs that have a result in another output folder, whatever it was made from."""
+    return [(run, run.folder(output)) for run in planned if (run.folder(output) / "result.json").is_file()]
 
 
 def made_of(target: str) -> str:
@@ -502,6 +508,7 @@ def write_pages(
     figures: Path | None,
     summaries: Sequence[Path],
     metadata: Path | None = None,
+    beside: Path | None = None,
 ) -> None:
     """Write the page, the figures, the short tables and the metadata's scores from what lies in the output folder."""
     import benchmark_page
@@ -517,6 +524,7 @@ def write_pages(
         speed=benchmark_page.load_speed(setup.output),
         facts={"weights": model_identity(setup.checkpoint), **setup.provenance, "images": setup.images},
         figures={name: os.path.relpath(path, page.parent) for name, path in drawn.items()},
+        beside=benchmark_page.load(finished(planned, beside)) if beside else None,
     )
     print(text)
     with atomic_write(page) as path:

@@ -171,6 +171,7 @@ def render(
     speed: Mapping[str, Mapping[str, Any]],
     facts: Mapping[str, Any],
     figures: Mapping[str, str],
+    beside: Results | None = None,
 ) -> str:
     """The page, in Markdown.
 
@@ -180,6 +181,7 @@ def render(
         speed: as ``load_speed`` returns it.
         facts: ``weights``, ``commit``, ``torch``, ``cores``, ``machine`` and ``images`` of the page itself.
         figures: path of each picture, relative to the page, by its name.
+        beside: runs of the same harness with another source model.
     """
     parts = [
         _introduction(missing, facts),
@@ -189,6 +191,7 @@ def render(
         _prediction(results),
         _trust(results, figures),
         _ablation(results),
+        _beside(results, beside),
         _speed(speed),
         _provenance(results, speed, facts),
     ]
@@ -427,9 +430,31 @@ def _ablation(results: Results) -> list[str]:
     ]
 
 
-def _first_seed(results: Results, target: str) -> float:
+def _beside(results: Results, beside: Results | None) -> list[str]:
+    if beside is None or not beside.runs:
+        return []
+    models = {"shipped": results, "other": beside}
+    asked = {name: next(run.facts.get("asked", {}) for run in each.runs) for name, each in models.items()}
+    described = {name: f"{each.get('weights')} at {each.get('image_size')} px" for name, each in asked.items()}
+    rows = []
+    for recipe in (SOURCE, PLUS, SUPERVISED):
+        for name, each in models.items():
+            scores = [_first_seed(each, target, recipe) for target in beside.targets]
+            rows.append([f"`{recipe}`, {asked[name].get('image_size')} px", *map(_points, scores)])
+    return [
+        "## Another source model",
+        "",
+        f"The same harness, one seed, with {described['other']} in place of",
+        f"{described['shipped']} ([where it is from](plus.md#at-512-px)).",
+        "",
+        *table(["", *beside.targets], rows),
+        "",
+    ]
+
+
+def _first_seed(results: Results, target: str, recipe: str = PLUS) -> float:
     seed = next((run.seed for run in results.runs if run.row), 0)
-    return next((run.score for run in results.of(target, PLUS) if run.seed == seed), math.nan)
+    return next((run.score for run in results.of(target, recipe) if run.seed == seed), math.nan)
 
 
 def _speed(speed: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -4,8 +4,8 @@
 
 Runs in MONAI Label's own environment (``make label-server`` makes it), on phantoms, half of them crops. Each client
 asks for photographs at random, by name or by upload, and now and then for a broken one, which must be answered with an
-HTTP error. A right answer is the command line's mask, pixel for pixel. Exit status 1 if an answer was wrong or the server
-ended.
+HTTP error. A right answer is the command line's mask, pixel for pixel. Exit status 1 if an answer was wrong or the
+server ended.
 """
 
 from __future__ import annotations

@@ -299,6 +299,7 @@ def test_a_run_does_what_the_page_needs_and_leaves_little(run, stages, keeps_wei
             assert overrides["checkpoint"] == str(expected)
         if name != "training":
             assert overrides["view"] == "crop"
+        assert overrides["image_size"] == 256
     scored = [Path(o["dataset_dir"]) for name, o in calls if name == "evaluation"]
     assert scored[0] == setup.scored_set(run.target)
     assert scored[1:] == [Path("/data/refuge/train")] * (stages.count("evaluation") - 1)
@@ -456,6 +457,51 @@ def test_the_profile_takes_a_whole_adaptation_apart(tmp_path):
     # A teacher of four views costs more than one pass of the student.
     assert seconds["teacher"] > seconds["student, forward"]
     assert (tmp_path / "out" / "model.pt").is_file()
+
+
+@pytest.mark.parametrize("recipe", ["source", "plus", "supervised"])
+def test_another_source_model_and_size_reach_every_stage(recipe, output, calls, tmp_path):
+    model = tmp_path / "model_512.pt"
+    model.write_bytes(b"weights")
+    setup = Setup(Path("/data"), output, checkpoint=model, image_size=512)
+    run = Run("none", recipe, 0)
+    benchmark.perform(run, setup)
+    assert benchmark.is_done(run, setup)
+    assert not benchmark.is_done(run, Setup(Path("/data"), output, checkpoint=model))
+    assert not benchmark.is_done(run, Setup(Path("/data"), output, image_size=512))
+    assert {overrides["image_size"] for _, overrides in calls} == {512}
+    assert calls[0][1]["checkpoint"] == str(model)
+
+
+def test_another_source_model_is_shown_beside_the_shipped_one(results, tmp_path):
+    other = tmp_path / "other"
+    scores = {"source": 0.83, "plus": 0.91}
+    for recipe, disc in scores.items():
+        _, folder = write_run(other, Run("low_light", recipe, 0), disc)
+        asked = {"asked": {"weights": "model_512.pt (sha256 12)", "image_size": 512}}
+        (folder / "result.json").write_text(json.dumps(FACTS | asked))
+    results.runs[0].facts["asked"] = {"weights": "model.pt (sha256 34)", "image_size": 256}
+    planned = benchmark.plan(["low_light", "none"], ["source", "plus"], [0])
+    beside = benchmark_page.load(benchmark.finished(planned, other))
+    text = benchmark_page.render(results, (), {}, FACTS, {}, beside)
+    assert "with model_512.pt (sha256 12) at 512 px in place of\nmodel.pt (sha256 34) at 256 px" in text
+    assert tables(text)["Another source model"] == [
+        {"": "`source`, 256 px", "low_light": "85.00"},
+        {"": "`source`, 512 px", "low_light": "78.00"},
+        {"": "`plus`, 256 px", "low_light": "88.00"},
+        {"": "`plus`, 512 px", "low_light": "86.00"},
+        {"": "`supervised`, 256 px", "low_light": "90.00"},
+        {"": "`supervised`, 512 px", "low_light": "–"},
+    ]
+    assert "Another source model" not in render(results)
+
+
+def test_the_page_names_every_machine(results):
+    results.runs[0].facts["gpu"] = "Card 100"
+    text = render(results)
+    others = sum(not run.row for run in results.runs) - 1
+    assert f"Machines: runs on torch 2.0, 2 cores (x), no GPU ({others}), " in text
+    assert "torch 2.0, 2 cores (x), Card 100 (1); ablation on torch 2.0, 2 cores (x), no GPU." in text
 
 
 def test_the_page_names_every_commit(results):
