@@ -159,7 +159,7 @@ def main() -> None:
         provenance(),
     )
     failed = 0
-    if {"runs", "ablation"} & set(steps):
+    if {"runs", "ablation", "page"} & set(steps):
         for target in targets:
             write_target(target, setup)
     wanted = [run for run in planned if ("ablation" if run.row else "runs") in steps]

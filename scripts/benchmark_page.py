@@ -505,9 +505,7 @@ def _provenance(results: Results, speed: Mapping[str, Mapping[str, Any]], facts:
         "speed": list(speed.values()),
     }
     commits = [f"{name} at {_counted(each, 'commit')}" for name, each in parts.items() if each]
-    machines = [
-        f"{name} on {_counted([{'on': _machine(f)} for f in each], 'on')}" for name, each in parts.items() if each
-    ]
+    machines = [f"{name} on {_counted(list(map(_machine, each)), 'is')}" for name, each in parts.items() if each]
     return [
         "## Provenance",
         "",
@@ -518,7 +516,7 @@ def _provenance(results: Results, speed: Mapping[str, Mapping[str, Any]], facts:
 
 def _machine(facts: Mapping[str, Any]) -> dict[str, str]:
     gpu = facts.get("gpu") or "no GPU"
-    return {"machine": f"torch {facts.get('torch')}, {facts.get('cores')} cores ({facts.get('machine')}), {gpu}"}
+    return {"is": f"torch {facts.get('torch')}, {facts.get('cores')} cores ({facts.get('machine')}), {gpu}"}
 
 
 def _counted(facts: Sequence[Mapping[str, Any]], key: str) -> str:
