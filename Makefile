@@ -61,10 +61,11 @@ format: $(VENV)/ready-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# QUICK=1 makes a small version in minutes, which leaves the documentation alone; WORKERS=n sets the processes.
+# QUICK=1 makes a small version in minutes, which leaves the documentation alone; WORKERS=n sets the processes; BESIDE=dir
+# shows the runs of another source model (docs/plus.md) too.
 benchmark: $(VENV)/ready-benchmark
 	@test -n "$(DATA)" || { echo "error: say make benchmark DATA=dir" >&2; exit 2; }
-	$(BIN)/python scripts/benchmark.py --data "$(DATA)" $(if $(WORKERS),--workers $(WORKERS)) $(if $(QUICK), \
+	$(BIN)/python scripts/benchmark.py --data "$(DATA)" $(if $(WORKERS),--workers $(WORKERS)) $(if $(BESIDE),--beside "$(BESIDE)") $(if $(QUICK), \
 		--quick --output output/benchmark-quick, --output output/benchmark --page docs/benchmark.md \
 		--figures docs/images --summary README.md docs/README.md --metadata configs/metadata.json)
 
