@@ -390,7 +390,8 @@ def _trust(results: Results, figures: Mapping[str, str]) -> list[str]:
         "",
         "Of the source model, photograph by photograph: does the `uncertainty` of `inference` find those whose disc",
         f"or cup Dice is below {FAILED}? Marked are those above `max_uncertainty` ({threshold}). Kind of uncertainty",
-        "and threshold were chosen on the made-up targets, both halves; Drishti-GS took no part.",
+        "and threshold were chosen on the made-up targets, both halves; Drishti-GS took no part. Of more photographs",
+        "the area is smaller ([report.md](report.md#reportcsv)).",
         "",
         *table(
             ["target", "photographs", "failed", "area under the ROC curve", "failed ones marked", "others marked"],

@@ -1,0 +1,85 @@
+"""Does the uncertainty that inference reports find the photographs on which the source model fails?
+
+    python scripts/trust.py --data DATA [--output output/trust] [--shifts none,severe]
+
+Every shift of all held-out source photographs, as many phantoms, and the real sets in DATA, whole photographs among
+them: a photograph has failed if the Dice of its disc or cup is below 0.8. Labels are read by ``evaluation`` alone. What
+is in the output folder is not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from bundle.comparison import failure_auroc
+from bundle.folders import list_photographs, split_source
+from bundle.phantoms import write_dataset
+from bundle.scores import CLASSES
+from bundle.shifts import SHIFTS, write_shifted
+from bundle.stages import BUNDLE_ROOT, run_stage
+
+FAILED = 0.8
+CROPS = ("drishti_gs/train", "drishti_gs/test")
+WHOLE = ("drishti_gs_fullframe/train", "idrid_fullframe/train", "idrid_fullframe/test")
+Pairs = list[tuple[float, bool]]
+"""Of each photograph its uncertainty, and whether the model failed on it."""
+
+
+def main() -> None:
+    """Make the sets, segment and score them, print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--output", type=Path, default=BUNDLE_ROOT / "output" / "trust")
+    parser.add_argument("--shifts", default=",".join(SHIFTS))
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    output = args.output.absolute()
+    held_out = split_source(list_photographs(args.data / "refuge" / "train", labels="required"), 0.2, 0)[1]
+    print("| set | photographs | failed | area under the ROC curve |\n|---|---|---|---|")
+    made_up = []
+    for name in (*args.shifts.split(","), "phantoms"):
+        folder = output / "sets" / name
+        if not folder.is_dir() and name == "phantoms":
+            write_dataset(folder, len(held_out), kind="crop", cameras=("tight_red", "harsh"), seed=900)
+        elif not folder.is_dir():
+            write_shifted(held_out, folder, name)
+        made_up += show(name, measured(folder, output / "results" / name, "crop"))
+    real = []
+    for name in (*CROPS, *WHOLE):
+        view = "auto" if name in WHOLE else "crop"
+        real += show(name, measured(args.data / name, output / "results" / name.replace("/", "_"), view))
+    show("made-up, together", made_up)
+    show("real, together", real)
+    show("all together", made_up + real)
+
+
+def measured(photographs: Path, results: Path, view: str) -> Pairs:
+    """Segment and score a set, unless that was done."""
+    if not (results / "metrics.csv").is_file():
+        for stage in ("inference", "evaluation"):
+            run_stage(stage, dataset_dir=str(photographs), output_dir=str(results), view=view, quiet=True)
+    with (results / "report.csv").open(newline="", encoding="utf-8") as file:
+        uncertainty = {Path(row["image"]).stem: float(row["uncertainty"] or 1) for row in csv.DictReader(file)}
+    with (results / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        return [(uncertainty[Path(row["image"]).stem], failed(row)) for row in csv.DictReader(file)]
+
+
+def failed(row: dict[str, str]) -> bool:
+    """Whether a structure that the label shows has a low Dice."""
+    return any(float(row[f"{name}_dice"]) < FAILED for name in CLASSES if row[f"{name}_dice"])
+
+
+def show(name: str, pairs: Sequence[tuple[float, bool]]) -> Pairs:
+    """Print a row."""
+    area = failure_auroc(*zip(*pairs, strict=True))
+    print(f"| {name} | {len(pairs)} | {sum(fail for _, fail in pairs)} | {area:.3f} |", flush=True)
+    return list(pairs)
+
+
+if __name__ == "__main__":
+    main()
