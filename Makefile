@@ -55,7 +55,7 @@ lint: $(VENV)/ready-test
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 format: $(VENV)/ready-test
 	$(BIN)/ruff check --fix .
