@@ -84,7 +84,7 @@ def main() -> None:
         process.terminate()
         process.wait()
     print_tally(tally, memory, args.clients, ended)
-    left = [path for path in (output / "temporary").rglob("*") if path.is_file()]
+    left = [path for path in (output / "app" / "temporary").rglob("*") if path.is_file()]
     print(f"temporary files left: {len(left)}")
     sys.exit(int(ended or bool(tally.answers.keys() - {"right", "refused"})))
 
@@ -102,8 +102,6 @@ def serve(output: Path, studies: Path, port: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, str(BUNDLE_ROOT / "scripts" / "label_server.py"), "--studies", str(studies)]
     command += ["--app", str(output / "app"), "--port", str(port)]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MONAI_")}
-    (output / "temporary").mkdir()
-    environment["TMPDIR"] = str(output / "temporary")
     with (output / "log.txt").open("wb") as log:
         return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 

@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         check_weights(path)
     app = build_app(call.app.absolute(), call.model, call.train)
     os.environ.setdefault("MONAI_LABEL_DATASTORE_FILE_EXT", json.dumps([f"*.{suffix}" for suffix in EXTENSIONS]))
+    os.environ["TMPDIR"] = str(temporary_folder(call.app.absolute()))
     command = [sys.executable, "-m", "monailabel.main", "start_server"]
     command += ["--app", str(app), "--studies", str(call.studies.absolute())]
     command += ["--host", call.host, "--port", str(call.port)]
@@ -82,6 +83,17 @@ def build_app(folder: Path, models: Sequence[Path] = (), train: Sequence[str] = 
     (root / "configs" / "train.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     link_models(root / "models", models)
     return app
+
+
+def temporary_folder(folder: Path) -> Path:
+    """A folder for the server's temporary files that no other user may enter, emptied.
+
+    MONAI Label leaves an uploaded photograph that cannot be read in the temporary folder.
+    """
+    temporary = folder / "temporary"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(mode=0o700, parents=True)
+    return temporary
 
 
 def training_settings(config: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:

@@ -118,3 +118,11 @@ def test_wrong_calls_end_with_one_line(tmp_path):
     ):
         with pytest.raises(CallError, match="nowhere"):
             label_server.main(arguments)
+
+
+def test_the_server_s_temporary_files_are_its_own_and_not_kept(tmp_path):
+    folder = label_server.temporary_folder(tmp_path / "app")
+    assert folder.stat().st_mode & 0o077 == 0
+    (folder / "left.png").write_bytes(b"an upload")
+    assert label_server.temporary_folder(tmp_path / "app") == folder
+    assert list(folder.iterdir()) == []
