@@ -20,6 +20,7 @@ from bundle.errors import CallError
 __all__ = [
     "DICOM_SUFFIXES",
     "LABEL_FORMATS",
+    "NO_ROOM",
     "NIFTI_SUFFIXES",
     "PHOTOGRAPH_SUFFIXES",
     "atomic_write",
@@ -36,6 +37,9 @@ LABEL_FORMATS = ("index", "refuge", "pair")
 DICOM_SUFFIXES = (".dcm", ".dicom")
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 PHOTOGRAPH_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", *DICOM_SUFFIXES, *NIFTI_SUFFIXES)
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says of a full disk, a quota and a file that may not grow."""
 
 _FORMATS = "PNG, JPEG, TIFF, BMP, DICOM or NIfTI"
 _MAX_NAME_BYTES = 150
@@ -225,8 +229,10 @@ def refuse_write(error: BaseException, path: Path) -> None:
         return
     again = "run the same command again: it goes on where it stopped."
     reason = cause.strerror or cause
-    if cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if cause.errno in NO_ROOM:
         raise CallError(f"no room is left in {path.parent} ({reason}).", f"Free some and {again}") from error
+    if cause.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        return
     named = [Path(os.fsdecode(name)) for name in (cause.filename, cause.filename2) if isinstance(name, (str, bytes))]
     if any(path.parent.is_relative_to(name) or name.parent == path.parent for name in named):
         raise CallError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +17,7 @@ from monai.transforms import Randomizable
 from monai.utils import set_determinism
 
 from bundle.errors import CallError
-from bundle.folders import atomic_write, refuse_write
+from bundle.folders import NO_ROOM, atomic_write, refuse_write
 
 __all__ = [
     "AverageStart",
@@ -238,8 +239,8 @@ class WeightsSaver:
 class WriteErrors:
     """Let a run that cannot go on because nothing can be written end with one line.
 
-    Put it before MONAI's ``StatsHandler``, which logs every error with a traceback. TensorBoard's writer tells of a
-    full disk in errors of its own.
+    Put it before MONAI's ``StatsHandler``, which logs every error with a traceback. TensorBoard writes in a thread,
+    whose error reaches the run too; that the thread shows one of a full disk as well, with a traceback, is switched off.
 
     Args:
         output_dir: the stage's folder.
@@ -250,6 +251,7 @@ class WriteErrors:
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self)
+        _quiet_full_disks()
 
     def __call__(self, engine: Engine, error: BaseException) -> None:
         """
@@ -260,3 +262,16 @@ class WriteErrors:
             raise error
         refuse_write(error, self.output_dir / "events")
         raise error
+
+
+def _quiet_full_disks() -> None:
+    """Let a thread that ends because no room is left say nothing; all other errors are shown as before."""
+    shown = threading.excepthook
+    if getattr(shown, "__name__", "") == "without_full_disks":
+        return
+
+    def without_full_disks(args: threading.ExceptHookArgs) -> None:
+        if not (isinstance(args.exc_value, OSError) and args.exc_value.errno in NO_ROOM):
+            shown(args)
+
+    threading.excepthook = without_full_disks
