@@ -240,7 +240,7 @@ class WriteErrors:
     """Let a run that cannot go on because nothing can be written end with one line.
 
     Put it before MONAI's ``StatsHandler``, which logs every error with a traceback. TensorBoard writes in a thread,
-    whose error reaches the run too; that the thread shows one of a full disk as well, with a traceback, is switched off.
+    whose error reaches the run too; that the thread shows one of a full disk as well is switched off.
 
     Args:
         output_dir: the stage's folder.
