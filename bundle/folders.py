@@ -227,7 +227,7 @@ def refuse_write(error: BaseException, path: Path) -> None:
     cause = next((e for e in (error, error.__cause__, error.__context__) if isinstance(e, OSError)), None)
     if cause is None:
         return
-    again = "run the same command again: it goes on where it stopped."
+    again = "run the same command again."
     reason = cause.strerror or cause
     if cause.errno in NO_ROOM:
         raise CallError(f"no room is left in {path.parent} ({reason}).", f"Free some and {again}") from error

@@ -240,7 +240,8 @@ class WriteErrors:
     """Let a run that cannot go on because nothing can be written end with one line.
 
     Put it before MONAI's ``StatsHandler``, which logs every error with a traceback. TensorBoard writes in a thread,
-    whose error reaches the run too; that the thread shows one of a full disk as well is switched off.
+    whose error reaches the run too; that the thread shows one of a full disk as well is switched off. Any other error
+    goes up at once with its traceback, and handlers of errors that come after this one are not asked.
 
     Args:
         output_dir: the stage's folder.

@@ -125,9 +125,9 @@ def load(runs: Iterable[tuple[Any, Path]]) -> Results:
                 run.row,
                 folder,
                 metrics=_json(folder / "metrics.json"),
-                dice=_dice_by_photograph(folder / "metrics.csv", lambda values: sum(values) / len(values)),
-                worst=_dice_by_photograph(folder / "metrics.csv", min),
-                uncertainty=_uncertainties(folder / "inference" / "report.csv"),
+                dice=dice_by_photograph(folder / "metrics.csv", lambda values: sum(values) / len(values)),
+                worst=dice_by_photograph(folder / "metrics.csv", min),
+                uncertainty=uncertainties(folder / "inference" / "report.csv"),
                 adaptation=_json(folder / "adaptation.json"),
                 forgotten=_json(folder / "forgotten" / "metrics.json"),
                 facts=_json(folder / "result.json"),
@@ -148,7 +148,7 @@ def _json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def _dice_by_photograph(path: Path, summary: Callable[[list[float]], float]) -> dict[str, float]:
+def dice_by_photograph(path: Path, summary: Callable[[list[float]], float]) -> dict[str, float]:
     """A summary of the Dice of the structures that the label shows; 0 where it shows none."""
     scores = {}
     with path.open(newline="", encoding="utf-8") as file:
@@ -158,7 +158,8 @@ def _dice_by_photograph(path: Path, summary: Callable[[list[float]], float]) -> 
     return scores
 
 
-def _uncertainties(path: Path) -> dict[str, float]:
+def uncertainties(path: Path) -> dict[str, float]:
+    """What inference reports of each photograph, 1 without a disc; empty where there is no report."""
     if not path.is_file():
         return {}
     with path.open(newline="", encoding="utf-8") as file:
@@ -475,6 +476,7 @@ def _speed(speed: Mapping[str, Mapping[str, Any]]) -> list[str]:
         rows.append(["then segmenting", seconds, f"{per_photograph:.2f}", f"{inference['inference_gib']:.2f}"])
         lines += [
             f"Each is a command on {count} Drishti-GS crops of 512 px, with two threads, no GPU, its start included.",
+            "Timed once each, on cores that other work used for part of the time: no ranking of close ones.",
             "",
             *table(["recipe", "seconds", "seconds a photograph", "peak memory GiB"], rows),
             "",

@@ -10,20 +10,18 @@ is in the output folder is not made again.
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from benchmark_page import FAILED, dice_by_photograph, uncertainties
 
 from bundle.comparison import failure_auroc
 from bundle.folders import list_photographs, split_source
 from bundle.phantoms import write_dataset
-from bundle.scores import CLASSES
 from bundle.shifts import SHIFTS, write_shifted
 from bundle.stages import BUNDLE_ROOT, run_stage
 
-FAILED = 0.8
 CROPS = ("drishti_gs/train", "drishti_gs/test")
 WHOLE = ("drishti_gs_fullframe/train", "idrid_fullframe/train", "idrid_fullframe/test")
 Pairs = list[tuple[float, bool]]
@@ -63,15 +61,9 @@ def measured(photographs: Path, results: Path, view: str) -> Pairs:
     if not (results / "metrics.csv").is_file():
         for stage in ("inference", "evaluation"):
             run_stage(stage, dataset_dir=str(photographs), output_dir=str(results), view=view, quiet=True)
-    with (results / "report.csv").open(newline="", encoding="utf-8") as file:
-        uncertainty = {Path(row["image"]).stem: float(row["uncertainty"] or 1) for row in csv.DictReader(file)}
-    with (results / "metrics.csv").open(newline="", encoding="utf-8") as file:
-        return [(uncertainty[Path(row["image"]).stem], failed(row)) for row in csv.DictReader(file)]
-
-
-def failed(row: dict[str, str]) -> bool:
-    """Whether a structure that the label shows has a low Dice."""
-    return any(float(row[f"{name}_dice"]) < FAILED for name in CLASSES if row[f"{name}_dice"])
+    uncertainty = uncertainties(results / "report.csv")
+    worst = dice_by_photograph(results / "metrics.csv", min)
+    return [(uncertainty[name], dice < FAILED) for name, dice in worst.items()]
 
 
 def show(name: str, pairs: Sequence[tuple[float, bool]]) -> Pairs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -73,3 +74,13 @@ def make_loader() -> Callable[..., DataLoader]:
         return DataLoader(items, batch_size=batch_size, collate_fn=collate_readable)
 
     return make
+
+
+@pytest.fixture
+def open_folder(tmp_path: Path) -> Path:
+    """A folder that everybody may enter."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o711)
+    (tmp_path / "in").mkdir(mode=0o755)
+    return tmp_path / "in"

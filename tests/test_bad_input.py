@@ -215,16 +215,6 @@ def as_nobody(check: Callable[[], object]) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-@pytest.fixture
-def open_folder(tmp_path: Path) -> Path:
-    """A folder that everybody may enter."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if not folder.stat().st_mode & 0o001:
-            folder.chmod(folder.stat().st_mode | 0o711)
-    (tmp_path / "in").mkdir(mode=0o755)
-    return tmp_path / "in"
-
-
 def test_what_may_not_be_read_says_so(open_folder: Path, network: DiscCupUNet) -> None:
     closed = open_folder / "closed"
     closed.mkdir()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from test_bad_input import as_nobody
 
 from bundle.errors import CallError
 from bundle.folders import atomic_write, check_output_dir
@@ -134,11 +134,14 @@ def test_what_is_checked_leaves_nothing_behind(tmp_path):
     assert list((tmp_path / "a" / "b").iterdir()) == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_closed_folder(tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.raises(CallError, match="Permission denied"):
-        check_output_dir(tmp_path)
+def test_a_closed_folder(open_folder):
+    open_folder.chmod(0o555)
+
+    def check():
+        with pytest.raises(CallError, match="Permission denied"):
+            check_output_dir(open_folder)
+
+    as_nobody(check)
 
 
 def test_other_errors_pass(tmp_path):

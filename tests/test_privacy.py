@@ -88,13 +88,13 @@ def contents(path: Path) -> bytes:
 
 
 def found_in(content: bytes) -> set[str]:
-    # A year inside a longer number is no date: the random digits of a UID hold it now and then.
     digit = {"ascii": rb"[0-9]", "utf-16-le": rb"[0-9]\0"}
+    found = {(word, coding) for word in WORDS for coding in digit if word.encode(coding) in content}
+    # A year inside a longer number is no date: the random digits of a UID hold it now and then.
     return {
         word
-        for word in WORDS
-        for coding, one in digit.items()
-        if re.search(rb"(?<!%b)%b(?!%b)" % (one, re.escape(word.encode(coding)), one), content)
+        for word, coding in found
+        if len(word) > 4 or re.search(b"(?<!%b)%b(?!%b)" % (digit[coding], word.encode(coding), digit[coding]), content)
     }
 
 
@@ -105,6 +105,7 @@ def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
     assert found_in(contents(tmp_path / "a.gz")) == {"Xylander"}
     assert found_in("in 1931.".encode("utf-16-le")) == found_in(b"19310203 1931-02") - {"19310203"} == {"1931"}
     assert found_in(b"1.2.826.0.1.51931774") == set()
+    assert found_in(b"1.2.826.0.1.5193102039") == {"19310203"}
 
 
 @pytest.mark.parametrize("mask_format", ["png", "nifti", "dicom_seg"])
