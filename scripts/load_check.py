@@ -94,18 +94,22 @@ def segment(folder: Path, out: Path) -> tuple[int, list[Sample]]:
         while process.poll() is None:
             try:
                 samples.append(sample(process.pid))
-            except (OSError, AttributeError):
-                # It has just ended.
+            except ProcessLookupError:
                 break
             time.sleep(INTERVAL)
     return process.wait(), samples
 
 
 def sample(pid: int) -> Sample:
-    """Processor time and resident memory of a process, from Linux' ``/proc``."""
+    """Processor time and resident memory of a process, from Linux' ``/proc``.
+
+    Raises:
+        ProcessLookupError: it has just ended; what waits to be asked for its status has no memory any more.
+    """
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     memory = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    assert memory is not None
+    if memory is None:
+        raise ProcessLookupError(pid)
     return Sample(time.time(), (int(fields[11]) + int(fields[12])) / TICKS, int(memory[1]) / 1024)
 
 

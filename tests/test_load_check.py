@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import time
 from pathlib import Path
+
+import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "scripts"))
 
@@ -28,3 +32,13 @@ def test_every_file_is_accounted_for_and_what_is_amiss_is_named(tmp_path, capsys
     report = out / "report.csv"
     report.write_text("".join(line for line in report.open(encoding="utf-8") if not line.startswith(sound.name)))
     assert "1 rows too many or too few" in load_check.check(folder, out, 1, broken)
+
+
+def test_a_process_that_has_ended_but_was_not_waited_for_has_no_memory():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    end = time.monotonic() + 30
+    while Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z" and time.monotonic() < end:
+        time.sleep(0.01)
+    with pytest.raises(ProcessLookupError):
+        load_check.sample(process.pid)
+    process.wait()
