@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import zlib
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +16,7 @@ from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 from monai.inferers import SimpleInferer
 from monai.transforms import MapTransform
-from monai.utils import convert_to_tensor
+from monai.utils import convert_to_dst_type, convert_to_tensor
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -29,12 +28,13 @@ from bundle.laterality import Laterality, guess_laterality
 from bundle.mask_files import MASK_SUFFIXES, check_mask_format, write_mask
 from bundle.measurements import Measurements, clean, measure
 from bundle.overlays import draw_overlay, outlined_close_up
+from bundle.png import write_png
 from bundle.records import Records
 from bundle.report import Entry, Report, Row, small_jpeg, summary_line
 from bundle.rims import Rims, measure_rims
 from bundle.suitability import sharpness
 
-__all__ = ["Assessment", "ChannelsLastInferer", "CleanLabeld", "LabelMapd", "RecordedEntries", "ReportWriter"]
+__all__ = ["Assessment", "ChannelsLastInferer", "CleanLabeld", "RecordedEntries", "ReportWriter", "label_map"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,8 @@ class ChannelsLastInferer(SimpleInferer):
     """``SimpleInferer`` that brings the network into the memory format that the configs give it.
 
     Whoever makes the network from ``network_def`` alone, as MONAI Label does, gets the command line's prediction to the
-    last bit; in another format the convolutions round differently.
+    last bit; in another format the convolutions round differently. Inside the network, tensors are plain ones, for each
+    operation on a ``MetaTensor`` costs time.
     """
 
     def __call__(
@@ -52,30 +53,27 @@ class ChannelsLastInferer(SimpleInferer):
         """Logits of ``inputs`` (B x 3 x W x H); the network stays in the format."""
         if isinstance(network, torch.nn.Module):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return super().__call__(inputs, network, *args, **kwargs)
+        logits = super().__call__(convert_to_tensor(inputs, track_meta=False), network, *args, **kwargs)
+        return convert_to_dst_type(logits, inputs)[0]
 
 
-class LabelMapd(MapTransform):
+def label_map(probability: torch.Tensor) -> torch.Tensor:
     """The most probable class of each pixel, as MONAI's ``AsDiscrete(argmax=True)`` finds it, but sooner.
 
     At the photograph's full size, PyTorch's argmax over the few channels takes longer than the network.
 
     Args:
-        keys: probabilities C x W x H; they become 1 x W x H, ``uint8``: the first of equally probable classes.
-        allow_missing_keys: pass over keys that are missing.
-    """
+        probability: C x W x H.
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            p = convert_to_tensor(d[key], track_meta=False)
-            highest, label = p[0], torch.zeros(p.shape[1:], dtype=torch.uint8, device=p.device)
-            for index, channel in enumerate(p[1:], start=1):
-                label[channel > highest] = index
-                highest = torch.maximum(highest, channel)
-            new = label[None]
-            d[key] = MetaTensor(new, meta=d[key].meta) if isinstance(d[key], MetaTensor) else new
-        return d
+    Returns:
+        torch.Tensor: 1 x W x H, ``uint8``, the first of equally probable classes; a ``MetaTensor`` if that is given.
+    """
+    p = convert_to_tensor(probability, track_meta=False)
+    highest, label = p[0], torch.zeros(p.shape[1:], dtype=torch.uint8, device=p.device)
+    for index, channel in enumerate(p[1:], start=1):
+        label[channel > highest] = index
+        highest = torch.maximum(highest, channel)
+    return convert_to_dst_type(label[None], probability, dtype=torch.uint8)[0]
 
 
 class CleanLabeld(MapTransform):
@@ -281,8 +279,7 @@ class ReportWriter:
         with atomic_write(safe_output_path(self.output_dir, mask)) as path:
             write_mask(label, path, self.mask_format, Path(self.items[name]["image"]))
         with atomic_write(safe_output_path(self.output_dir, overlay)) as path:
-            # On photographs run lengths compress as well as matches do, and are found sooner.
-            draw_overlay(photograph, label).save(path, compress_level=1, compress_type=zlib.Z_RLE)
+            write_png(np.asarray(draw_overlay(photograph, label)), path)
         picture, outlines = outlined_close_up(photograph, label) or (Image.fromarray(photograph), None)
         self._record(name, Entry(row, small_jpeg(picture), mask, overlay, outlines, rims))
 

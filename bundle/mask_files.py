@@ -13,7 +13,6 @@ import nibabel
 import numpy as np
 import pydicom
 from monai.utils import optional_import
-from PIL import Image
 from pydicom.sr.codedict import codes
 from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
@@ -21,6 +20,7 @@ import bundle
 from bundle.errors import CallError
 from bundle.folders import DICOM_SUFFIXES, has_dicom_preamble
 from bundle.measurements import Label
+from bundle.png import write_png
 
 __all__ = ["MASK_SUFFIXES", "check_mask_format", "write_mask"]
 
@@ -54,7 +54,7 @@ def write_mask(label: Label, path: Path, mask_format: str, source: Path) -> None
         ValueError: for another format.
     """
     if mask_format == "png":
-        Image.fromarray(label).save(path, "PNG")
+        write_png(np.asarray(label, np.uint8), path)
     elif mask_format == "nifti":
         # Axes run to the left and backwards in NIfTI's frame, which is what ITK's identity direction is there.
         image = nibabel.Nifti1Image(np.ascontiguousarray(label.T), np.diag([-1.0, -1.0, 1.0, 1.0]))

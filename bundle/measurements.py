@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import find_contours
 
-__all__ = ["Measurements", "bounding_box", "clean", "measure", "region_contours"]
+__all__ = ["Measurements", "bounding_box", "centroid", "clean", "measure", "region_contours"]
 
 _LEVEL = 0.5
 
@@ -70,19 +70,18 @@ def measure(label: Label, probability: NDArray[np.floating] | None = None) -> Me
     if probability is not None and probability.shape != (2, *label.shape):
         raise ValueError(f"the probability must be 2 x H x W = {(2, *label.shape)}, not {probability.shape}")
     disc, cup = label >= 1, label == 2
-    disc_pixels = np.count_nonzero(disc)
-    if not disc_pixels:
+    centre = centroid(disc)
+    if centre is None:
         return Measurements()
     disc_probability, cup_probability = (None, None) if probability is None else probability
     disc_height, disc_width = _extent(region_contours(disc, disc_probability))
     cup_height, cup_width = _extent(region_contours(cup, cup_probability))
-    rows, columns = np.nonzero(disc)
     return Measurements(
         vcdr=cup_height / disc_height,
         hcdr=cup_width / disc_width,
-        area_cdr=float(np.count_nonzero(cup) / disc_pixels),
-        disc_x=float(columns.mean()),
-        disc_y=float(rows.mean()),
+        area_cdr=float(np.count_nonzero(cup) / np.count_nonzero(disc)),
+        disc_x=centre[1],
+        disc_y=centre[0],
         disc_height_px=disc_height,
         disc_width_px=disc_width,
         cup_height_px=cup_height,
@@ -143,6 +142,15 @@ def bounding_box(region: Mask) -> tuple[slice, slice] | None:
         return None
     rows, columns = (slice(int(axis[0]), int(axis[-1]) + 1) for axis in axes)
     return rows, columns
+
+
+def centroid(region: Mask) -> tuple[float, float] | None:
+    """Mean row and column of an ``H x W`` mask's pixels, or None if the mask is empty."""
+    box = bounding_box(region)
+    if box is None:
+        return None
+    row, column = (axis.start + float(pixels.mean()) for axis, pixels in zip(box, np.nonzero(region[box]), strict=True))
+    return row, column
 
 
 def _extent(contours: Sequence[Contour]) -> tuple[float, float]:

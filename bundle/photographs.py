@@ -22,7 +22,7 @@ from monai.data import ImageReader
 from monai.data.utils import is_supported_format
 from monai.transforms import MapTransform
 from monai.utils import MetaKeys, ensure_tuple
-from PIL import ImageOps
+from PIL import Image, ImageOps
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -107,9 +107,9 @@ class PhotographReader(ImageReader):
             img: what ``read`` returned: one name.
 
         Returns:
-            the photograph, float32, indexed (x, y, channel) and of shape (W, H, 3), values 0 to 255 in the order red,
-            green, blue; and its metadata with ``spatial_shape`` (W, H), ``original_channel_dim`` -1 and ``laterality``
-            (``right`` or ``left`` if the file says so, otherwise empty).
+            the photograph, uint8 if it is stored in 8 bits and float32 otherwise, indexed (x, y, channel) and of shape
+            (W, H, 3), values 0 to 255 in the order red, green, blue; and its metadata with ``spatial_shape`` (W, H),
+            ``original_channel_dim`` -1 and ``laterality`` (``right`` or ``left`` if the file says so, otherwise empty).
 
         Raises:
             UnreadablePhotographError: whatever the matter is.
@@ -332,17 +332,21 @@ def _picture(path: Path) -> tuple[np.ndarray, str]:
         elif picture.mode == "LAB":
             raise UnreadablePhotographError(path, f"its colours are stored as CIE Lab: {_SAVE_AS_PNG}")
         else:
-            values = np.asarray(picture.convert("RGB"), dtype=np.float32)
+            # Pillow transposes faster than whoever needs the array contiguous would, and converts RGB to a copy.
+            colour = picture if picture.mode == "RGB" else picture.convert("RGB")
+            return np.array(colour.transpose(Image.Transpose.TRANSPOSE)), stored_as
     return np.swapaxes(values, 0, 1), stored_as
 
 
 def _in_byte_range(path: Path, values: np.ndarray) -> np.ndarray:
-    """Values of any real type as float32 in 0 to 255.
+    """Values of any real type in 0 to 255, as float32 unless they are bytes.
 
     Floats up to 1 count as fractions and values up to 255 as they are; larger ones are scaled, uint16 by its range and
     others by their maximum.
     """
     _check_kind(path, values.dtype)
+    if values.dtype == np.uint8:
+        return values
     top = float(values.max())
     # The maximum of a wider type than float64 may be finite there alone.
     if not np.isfinite(top) or (values.dtype.kind == "f" and not np.isfinite(values).all()):
@@ -402,7 +406,9 @@ def _dicom_values(path: Path, dataset: pydicom.FileDataset) -> np.ndarray:
         bits = min(8 * values.dtype.itemsize, int(dataset.RedPaletteColorLookupTableDescriptor[2]))
     elif dataset.get("PixelRepresentation") == 1:
         values = values.astype(np.int64) + 2 ** (bits - 1)
-    scaled = np.clip(values.astype(np.float32) * np.float32(255 / (2**bits - 1)), 0, 255)
+    scaled = values
+    if bits != 8 or values.dtype != np.uint8:
+        scaled = np.clip(values.astype(np.float32) * np.float32(255 / (2**bits - 1)), 0, 255)
     if interpretation == "MONOCHROME1":
         scaled = 255 - scaled
     return np.swapaxes(scaled, 0, 1)

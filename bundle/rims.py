@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from bundle.laterality import Laterality
-from bundle.measurements import Label, Mask, region_contours
+from bundle.measurements import Label, Mask, centroid, region_contours
 
 __all__ = ["Rims", "measure_rims"]
 
@@ -74,8 +74,7 @@ def measure_rims(label: Label, laterality: Laterality | None = None, sector: flo
     width, _ = cKDTree(np.concatenate(cup)).query(border)
     # Rows and columns of pixel centres; the border of a disc that is cut off runs half a pixel outside.
     cut_off: Mask = np.any((border < 0) | (border > np.array(label.shape) - 1), axis=1)
-    centre = np.argwhere(label >= 1).mean(axis=0)
-    angle = np.degrees(np.arctan2(*(border - centre).T))
+    angle = np.degrees(np.arctan2(*(border - np.array(centroid(label >= 1))).T))
 
     def mean(direction: float) -> float:
         (inside,) = np.nonzero(np.abs((angle - direction + 180) % 360 - 180) <= sector / 2)

@@ -59,6 +59,8 @@ class DiscViewd(MapTransform, InvertibleTransform):
         disc_share: diameter that ``locate`` gives the disc, as a share of the view's side. In the source's crops it
             is 0.6; the shipped locator draws discs about a tenth too wide, hence the default.
         crop_share: see ``view``.
+        on_return: what ``inverse`` does to a prediction in the photograph's resolution before it puts it in its place,
+            such as turning probabilities into a label map: beyond the view there is nothing to do it to.
         allow_missing_keys: pass over keys that are missing.
 
     Raises:
@@ -75,6 +77,7 @@ class DiscViewd(MapTransform, InvertibleTransform):
         locate: Callable[[torch.Tensor], DiscLocation | None] | None = None,
         disc_share: float = 0.65,
         crop_share: float = 0.3,
+        on_return: Callable[[torch.Tensor], torch.Tensor] | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
@@ -87,6 +90,7 @@ class DiscViewd(MapTransform, InvertibleTransform):
         self.locate = locate
         self.disc_share = disc_share
         self.crop_share = crop_share
+        self.on_return = on_return
         modes = (mode,) * len(self.keys) if isinstance(mode, str) else tuple(mode)
         self.resizers = {
             key: Resize((size, size), mode=m, anti_aliasing=m != "nearest")
@@ -129,13 +133,15 @@ class DiscViewd(MapTransform, InvertibleTransform):
     def _resized(self, key: Hashable, square: torch.Tensor) -> torch.Tensor:
         """The view, traced as one step from ``square`` (C x side x side)."""
         resize, coarse = self.resizers[key], _COARSE * self.size
+        # A photograph may come in bytes, in which resizing would round.
+        square = convert_to_tensor(square, dtype=torch.float32, track_meta=isinstance(square, MetaTensor))
         if not resize.anti_aliasing or square.shape[-1] < 2 * coarse:
             return resize(square)
         # The anti-aliasing filter grows with the reduction: at 25 megapixels it takes a minute and four gigabytes.
         # Averaging over areas first leaves it little to do.
         plain = convert_to_tensor(square, dtype=torch.float32, track_meta=False)
         averaged = torch.nn.functional.interpolate(plain[None], size=(coarse, coarse), mode="area")[0]
-        view = resize(convert_to_dst_type(averaged, square)[0])
+        view = resize(convert_to_dst_type(averaged, square, dtype=averaged.dtype)[0])
         if isinstance(view, MetaTensor):
             view.applied_operations[-1][TraceKeys.ORIG_SIZE] = tuple(square.shape[1:])
         return view
@@ -144,5 +150,7 @@ class DiscViewd(MapTransform, InvertibleTransform):
         d = dict(data)
         for key in self.key_iterator(d):
             cropped: Any = self.resizers[key].inverse(d[key])
+            if self.on_return is not None:
+                cropped = self.on_return(cropped)
             d[key] = self.pad.inverse(self.crop.inverse(cropped))
         return d

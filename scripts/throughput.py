@@ -26,6 +26,7 @@ import monai.transforms
 import torch
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
+from monai.utils import convert_to_tensor
 from PIL import Image
 
 from bundle import inference, locator, phantoms, photographs, records, report, views
@@ -46,13 +47,12 @@ STAGES: dict[str, list[tuple[Any, str]]] = {
         (monai.transforms, "ScaleIntensityRanged.__call__"),
     ],
     "network": [(inference.ChannelsLastInferer, "__call__")],
-    "invert": [(monai.transforms, "Invertd.__call__")],
-    "argmax": [(inference.LabelMapd, "__call__")],
+    "invert, label map": [(monai.transforms, "Invertd.__call__")],
     "clean": [(inference.CleanLabeld, "__call__")],
     "measure": [(inference, "measure"), (inference, "measure_rims"), (inference, "guess_laterality")],
     "overlay": [(inference, "draw_overlay")],
     "close-up": [(inference, "outlined_close_up"), (inference, "small_jpeg")],
-    "write mask, overlay, record": [(inference, "write_mask"), (Image.Image, "save"), (records.Records, "save")],
+    "write mask, overlay, record": [(inference, "write_mask"), (inference, "write_png"), (records.Records, "save")],
     "report": [(report.Report, "write")],
 }
 
@@ -119,7 +119,7 @@ def run_pipeline(folder: Path, passes: list[Callable[[], Any]] | None = None) ->
     evaluator.add_event_handler(Events.ITERATION_COMPLETED(every=REPORTED), print_memory)
 
     def keep(network: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        image = torch.as_tensor(inputs[0]).clone()
+        image = convert_to_tensor(inputs[0], track_meta=False).clone()
         passes.append(partial(network, image))
 
     networks = (evaluator.network, locate.network) if passes is not None else ()

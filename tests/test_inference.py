@@ -15,7 +15,8 @@ from monai.data import MetaTensor
 from monai.inferers import SimpleInferer
 from PIL import Image
 
-from bundle.inference import ChannelsLastInferer, CleanLabeld, LabelMapd, ReportWriter
+from bundle import inference
+from bundle.inference import ChannelsLastInferer, CleanLabeld, ReportWriter
 from bundle.records import Records
 
 WIDTH, HEIGHT = 60, 40
@@ -44,7 +45,7 @@ def test_the_label_map_is_the_argmax():
     p = torch.rand(3, WIDTH, HEIGHT, generator=torch.Generator().manual_seed(0)).mul(4).round()
     p[:, :9] = 0
     assert (p.sort(dim=0).values.diff(dim=0) == 0).any(dim=0).sum() > 500
-    label = LabelMapd("pred")({"pred": MetaTensor(p, meta={"disc_confidence": 0.5})})["pred"]
+    label = inference.label_map(MetaTensor(p, meta={"disc_confidence": 0.5}))
     # numpy promises the first of equal values.
     assert np.array_equal(label.numpy(), p.numpy().argmax(axis=0)[None])
     assert label.dtype == torch.uint8

@@ -92,6 +92,25 @@ def test_resizing_shifts_nothing_by_half_a_pixel() -> None:
     assert (disc.x, disc.y) == pytest.approx((511.5, 255.5), abs=0.2)
 
 
+@pytest.mark.parametrize("side", [40, 64, 128])
+def test_the_network_sees_each_channel_as_it_is(side: int) -> None:
+    """Enlarged, as it is, and averaged over areas: the second channel is the first reversed, the third is flat."""
+    seen: list[torch.Tensor] = []
+
+    class Eye(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(x)
+            return torch.zeros(len(x), 2, *x.shape[2:])
+
+    ramp = torch.arange(side).expand(side, side).float() * 127 / side
+    DiscLocator(Eye(), size=64)(torch.stack([ramp, ramp.flip(1), torch.full_like(ramp, 50)]))
+    red, green, blue = seen[0][0] * 128 + 127
+    torch.testing.assert_close(green, red.flip(1))
+    torch.testing.assert_close(blue, torch.full_like(blue, 50))
+    assert red[:, 0].max() < 3
+    assert red[:, -1].min() > 120
+
+
 def test_a_meta_tensor_of_bytes_is_located_as_a_tensor_is() -> None:
     image = picture(300, 200, (200, 90, 70, 70))
     assert locate(MetaTensor(image).to(torch.uint8)) == locate(image)

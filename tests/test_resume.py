@@ -145,7 +145,7 @@ def interrupted(folder, _tiny_network, tmp_path_factory) -> dict:
         ({"min_sharpness": 0.1}, 7),
         ({"max_distance": 2}, 7),
         ({"image_size": 96}, 7),
-        ({"postprocessing#transforms#3#min_disc_px": 1}, 7),
+        ({"postprocessing#transforms#2#min_disc_px": 1}, 7),
         ({"preprocessing#transforms#3#disc_share": 0.5}, 7),
         ({"checkpoint": "other.pt"}, 7),
     ],

@@ -192,3 +192,29 @@ def test_a_large_square_is_averaged_first_and_comes_back_to_its_own_grid(monkeyp
     assert not torch.equal(*views)
     assert (views[0] - views[1]).abs().mean() < 2
     assert (inverted[0] - inverted[1]).as_tensor().abs().mean() < 2
+
+
+@pytest.mark.parametrize("side", [20, 50, 300])
+def test_bytes_give_the_view_that_floats_give(side):
+    """Enlarged, reduced with anti-aliasing, and averaged first."""
+    image = torch.randint(0, 256, (3, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    views = [DiscViewd("image", size=32)({"image": MetaTensor(given)})["image"] for given in (image, image.float())]
+    assert views[0].dtype == torch.float32
+    assert torch.equal(*(view.as_tensor() for view in views))
+
+
+def test_what_happens_on_return_happens_in_the_photographs_resolution_within_the_view_alone():
+    seen = []
+
+    def labelled(prediction):
+        seen.append(tuple(prediction.shape))
+        return prediction[:1] * 0 + 7
+
+    locate = lambda _: DiscLocation(x=40.0, y=30.0, diameter=26.0, confidence=1.0)  # noqa: E731
+    viewer = DiscViewd("image", size=32, view="photograph", locate=locate, on_return=labelled)
+    back = viewer.inverse(viewer({"image": MetaTensor(torch.rand(3, 90, 60))}))["image"]
+    assert seen == [(3, 40, 40)]
+    assert tuple(back.shape) == (1, 90, 60)
+    inside = back[0, 20:60, 10:50]
+    assert (inside == 7).all()
+    assert (back.sum() == inside.sum()).item()
