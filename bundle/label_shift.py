@@ -24,7 +24,8 @@ __all__ = ["cup_prior_shift", "estimate_shift", "expect_cups"]
 
 logger = logging.getLogger(__name__)
 
-SMALLEST_SHARE = 1e-3
+SMALLEST_SHARE, LARGEST_SHARE = 0.01, 0.9
+"""No clinic's discs are, on average, less or more cup than that: such an estimate has run away."""
 
 
 def estimate_shift(
@@ -55,8 +56,8 @@ def estimate_shift(
     shift = 0.0
     for _ in range(iterations):
         share = float((torch.sigmoid(z / temperature + shift) * weight).sum() / total)
-        if not SMALLEST_SHARE < share < 1 - SMALLEST_SHARE:
-            # The maximum lies at a prior of 0 or 1: such a head would answer alike whatever the photograph shows.
+        if not SMALLEST_SHARE < share < LARGEST_SHARE:
+            # On its way to a prior of 0 or 1, with which a head would answer alike whatever the photograph shows.
             logger.warning("the target's share of cup cannot be estimated: the source's is taken for it")
             return 0.0
         before, shift = shift, math.log(share / (1 - share)) - odds

@@ -115,3 +115,17 @@ def test_the_head_expects_larger_cups_afterwards(network, make_images):
     classifier_of(network.segmentation_head).bias = None
     with pytest.raises(ValueError, match="no bias"):
         expect_cups(network, 0.1)
+
+
+@pytest.mark.parametrize("share", [0.03, 0.5, 0.85])
+@pytest.mark.parametrize("sure", [8.0, 12.0])
+def test_a_share_that_a_clinic_may_have_is_found(share, sure):
+    z = torch.where(torch.arange(1000) < 1000 * share, sure, -sure)
+    expected = math.log(share / (1 - share)) - math.log(0.26 / 0.74)
+    assert estimate_shift(z, torch.ones(1000), 0.26) == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.005, 0.95, 1.0])
+def test_a_share_that_no_clinic_has_counts_as_none(share):
+    z = torch.where(torch.arange(1000) < 1000 * share, 12.0, -12.0)
+    assert estimate_shift(z, torch.ones(1000), 0.26) == 0

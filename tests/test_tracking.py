@@ -256,8 +256,9 @@ def test_an_inference_is_summed_up_without_names():
 @pytest.mark.parametrize("recipe", ["grad_cl", "plus"])
 def test_watching_an_adaptation_does_not_change_it(recipe, photographs, checkpoint, tmp_path):
     weights = {}
+    keys = {"recipe": recipe, "recipes#plus#harm_tolerance": None}
     for count in (0, 3):
-        call("adaptation", photographs, tmp_path / str(count), checkpoint, recipe=recipe, track_photographs=count)
+        call("adaptation", photographs, tmp_path / str(count), checkpoint, track_photographs=count, **keys)
         weights[count] = torch.load(tmp_path / str(count) / "model.pt", weights_only=True)
     assert all(torch.equal(value, weights[3][name]) for name, value in weights[0].items())
     source = torch.load(checkpoint, weights_only=True)
