@@ -139,9 +139,9 @@ class DiscViewd(MapTransform, InvertibleTransform):
             return resize(square)
         # The anti-aliasing filter grows with the reduction: at 25 megapixels it takes a minute and four gigabytes.
         # Averaging over areas first leaves it little to do.
-        plain = convert_to_tensor(square, dtype=torch.float32, track_meta=False)
+        plain = convert_to_tensor(square, track_meta=False)
         averaged = torch.nn.functional.interpolate(plain[None], size=(coarse, coarse), mode="area")[0]
-        view = resize(convert_to_dst_type(averaged, square, dtype=averaged.dtype)[0])
+        view = resize(convert_to_dst_type(averaged, square)[0])
         if isinstance(view, MetaTensor):
             view.applied_operations[-1][TraceKeys.ORIG_SIZE] = tuple(square.shape[1:])
         return view

@@ -4,8 +4,8 @@
         [--recipe plus] [--targets severe,phantoms] [--seeds 0]
 
 Each variant is a name and what it changes in ``configs/adapt.json``; the recipe as it is and the source model stand
-beside them. Prints the Dice of disc and cup, the vCDR error. What is in
-the output folder is not made again, so give a changed variant another name. Choose on made-up targets alone.
+beside them. Prints the Dice of disc and cup, and the vCDR error. What is in the output folder is not made again: give a
+changed variant another name, and use another folder when the configs have changed. Choose on made-up targets alone.
 """
 
 from __future__ import annotations
