@@ -33,7 +33,7 @@ _HALO_WIDTH = 2.1
 _DASH, _GAP = 4.5, 3.0
 """Length of the cup's dashes and of what lies between them, in line widths."""
 _STEP = 0.15
-"""Points that a smooth contour keeps lie this many roots of their number apart, which leaves a circle by 0.02 pixels."""
+"""Points that a smooth contour keeps are this many roots of their number apart, 0.02 pixels off a circle."""
 _SMOOTHING = 1.5
 """Standard deviation in contour points (about one pixel) by which the stairs of a pixel mask are smoothed away."""
 _LARGEST_SHARE_OF_DISC = 0.015
