@@ -127,9 +127,10 @@ class ResultCollector(ReportWriter):
     def collect(self, engine: Engine) -> None:
         """Keep what is said of the photographs of one iteration."""
         for item, output in finished_items(engine):
-            _, label, row, measurements, rims = self.assess(item, output)
+            found = self.assess(item, output)
+            row = found.row
             self.results[item["name"]] = Segmentation(
-                row.image, row.status, row.reason, label, measurements, rims, row.uncertainty
+                row.image, row.status, row.reason, found.label, found.measurements, found.rims, row.uncertainty
             )
 
     def of(self, name: str) -> Segmentation:

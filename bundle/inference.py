@@ -26,7 +26,7 @@ from bundle.folders import atomic_write, safe_output_path
 from bundle.handlers import finished_items
 from bundle.laterality import Laterality, guess_laterality
 from bundle.mask_files import MASK_SUFFIXES, check_mask_format, write_mask
-from bundle.measurements import Measurements, clean, measure
+from bundle.measurements import Borders, Measurements, clean, find_borders, measure
 from bundle.overlays import draw_overlay, outlined_close_up
 from bundle.png import write_png
 from bundle.records import Records
@@ -137,6 +137,7 @@ class Assessment(NamedTuple):
     Args:
         photograph: H x W x 3, uint8.
         label: H x W, uint8: 0 background, 1 disc rim, 2 cup.
+        borders: of the label.
         row: of the report.
         measurements: of the label.
         rims: widths of the rim, and which eye it is.
@@ -144,6 +145,7 @@ class Assessment(NamedTuple):
 
     photograph: NDArray[np.uint8]
     label: NDArray[np.uint8]
+    borders: Borders
     row: Row
     measurements: Measurements
     rims: Rims
@@ -258,9 +260,10 @@ class ReportWriter:
         """
         photograph = _pixels(item["photograph"])
         label = np.ascontiguousarray(torch.as_tensor(output["pred"]).cpu().numpy().T.astype(np.uint8))
-        measurements = measure(label)
+        borders = find_borders(label)
+        measurements = measure(label, borders=borders)
         uncertainty = 1 - float(min(output["expected_dice"]))
-        found = bool(label.any())
+        found = borders.box is not None
         reasons = self._reasons(item["image"], label, output) if found else []
         row = Row.of(
             image=self._relative(item["name"]),
@@ -269,18 +272,19 @@ class ReportWriter:
             uncertainty=uncertainty if found else math.nan,
             reason="; ".join(reasons) if found else "no optic disc found",
         )
-        rims = measure_rims(label, self._laterality(item["image"], photograph, label), self.rim_sector)
-        return Assessment(photograph, label, row, measurements, rims)
+        rims = measure_rims(label, self._laterality(item["image"], photograph, label), self.rim_sector, borders)
+        return Assessment(photograph, label, borders, row, measurements, rims)
 
     def _add(self, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
         name = item["name"]
-        photograph, label, row, _, rims = self.assess(item, output)
+        photograph, label, borders, row, _, rims = self.assess(item, output)
         mask, overlay = f"masks/{name}{MASK_SUFFIXES[self.mask_format]}", f"overlays/{name}.png"
         with atomic_write(safe_output_path(self.output_dir, mask)) as path:
             write_mask(label, path, self.mask_format, Path(self.items[name]["image"]))
         with atomic_write(safe_output_path(self.output_dir, overlay)) as path:
-            write_png(np.asarray(draw_overlay(photograph, label)), path)
-        picture, outlines = outlined_close_up(photograph, label) or (Image.fromarray(photograph), None)
+            write_png(np.asarray(draw_overlay(photograph, label, borders=borders)), path)
+        close_up = outlined_close_up(photograph, label, borders=borders)
+        picture, outlines = close_up or (Image.fromarray(photograph), None)
         self._record(name, Entry(row, small_jpeg(picture), mask, overlay, outlines, rims))
 
     def _record(self, name: str, entry: Entry, final: bool = True) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from monai.transforms.utils import get_largest_connected_component_mask
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import find_contours
 
-__all__ = ["Measurements", "bounding_box", "centroid", "clean", "measure", "region_contours"]
+__all__ = ["Borders", "Measurements", "bounding_box", "clean", "find_borders", "measure", "region_contours"]
 
 _LEVEL = 0.5
 
@@ -52,16 +53,29 @@ class Measurements:
     cup_width_px: float = math.nan
 
 
-def measure(label: Label, probability: NDArray[np.floating] | None = None) -> Measurements:
-    """Measure a label map to sub-pixel accuracy; call :func:`clean` on it first if it comes from a network.
+class Borders(NamedTuple):
+    """Where disc and cup of a label map end; found once, for all who measure or draw them.
+
+    Attributes:
+        disc: closed contours as :func:`region_contours` returns them.
+        cup: the same of the cup.
+        box: rows and columns of the smallest rectangle that holds the disc; None if there is none.
+        centre: mean row and column of the disc's pixels; NaN if there are none.
+    """
+
+    disc: list[Contour]
+    cup: list[Contour]
+    box: tuple[slice, slice] | None
+    centre: tuple[float, float]
+
+
+def find_borders(label: Label, probability: NDArray[np.floating] | None = None) -> Borders:
+    """The borders of disc and cup.
 
     Args:
         label: ``H x W``, values 0, 1, 2.
         probability: ``2 x H x W`` in [0, 1], disc (with cup) then cup. Where it agrees with the label, the border runs
             along its level set at 0.5 instead of half-way between two pixels.
-
-    Returns:
-        Measurements: in pixels of the label's own grid; all NaN where the label has no disc.
 
     Raises:
         ValueError: if the shapes do not fit.
@@ -69,19 +83,50 @@ def measure(label: Label, probability: NDArray[np.floating] | None = None) -> Me
     _check_label(label)
     if probability is not None and probability.shape != (2, *label.shape):
         raise ValueError(f"the probability must be 2 x H x W = {(2, *label.shape)}, not {probability.shape}")
-    disc, cup = label >= 1, label == 2
-    centre = centroid(disc)
-    if centre is None:
+    box = bounding_box(label >= 1)
+    if box is None:
+        return Borders([], [], None, (math.nan, math.nan))
+    # The disc is a small part of a photograph, and nothing else of it needs to be looked at again.
+    near = tuple(slice(max(axis.start - 1, 0), axis.stop + 1) for axis in box)
+    origin = np.array([axis.start for axis in near], dtype=np.float64)
+    regions = (label[near] >= 1, label[near] == 2)
+    row, column = (float(pixels.mean() + start) for pixels, start in zip(np.nonzero(regions[0]), origin, strict=True))
+    levels = (None, None) if probability is None else (probability[0][near], probability[1][near])
+    disc, cup = (
+        [contour + origin for contour in region_contours(region, level)]
+        for region, level in zip(regions, levels, strict=True)
+    )
+    return Borders(disc, cup, box, (row, column))
+
+
+def measure(
+    label: Label, probability: NDArray[np.floating] | None = None, borders: Borders | None = None
+) -> Measurements:
+    """Measure a label map to sub-pixel accuracy; call :func:`clean` on it first if it comes from a network.
+
+    Args:
+        label: ``H x W``, values 0, 1, 2.
+        probability: see :func:`find_borders`.
+        borders: of the label, if they were found already.
+
+    Returns:
+        Measurements: in pixels of the label's own grid; all NaN where the label has no disc.
+
+    Raises:
+        ValueError: if the shapes do not fit.
+    """
+    borders = borders or find_borders(label, probability)
+    if borders.box is None:
         return Measurements()
-    disc_probability, cup_probability = (None, None) if probability is None else probability
-    disc_height, disc_width = _extent(region_contours(disc, disc_probability))
-    cup_height, cup_width = _extent(region_contours(cup, cup_probability))
+    window = label[borders.box]
+    disc_height, disc_width = _extent(borders.disc)
+    cup_height, cup_width = _extent(borders.cup)
     return Measurements(
         vcdr=cup_height / disc_height,
         hcdr=cup_width / disc_width,
-        area_cdr=float(np.count_nonzero(cup) / np.count_nonzero(disc)),
-        disc_x=centre[1],
-        disc_y=centre[0],
+        area_cdr=float(np.count_nonzero(window == 2) / np.count_nonzero(window)),
+        disc_x=borders.centre[1],
+        disc_y=borders.centre[0],
         disc_height_px=disc_height,
         disc_width_px=disc_width,
         cup_height_px=cup_height,
@@ -113,7 +158,7 @@ def region_contours(region: Mask, probability: NDArray[np.floating] | None = Non
 
     Args:
         region: ``H x W`` mask.
-        probability: ``H x W`` in [0, 1]; see :func:`measure`.
+        probability: ``H x W`` in [0, 1]; see :func:`find_borders`.
 
     Returns:
         list: arrays ``N x 2`` of (row, column), the first point repeated as the last. A border between two pixels runs
@@ -142,15 +187,6 @@ def bounding_box(region: Mask) -> tuple[slice, slice] | None:
         return None
     rows, columns = (slice(int(axis[0]), int(axis[-1]) + 1) for axis in axes)
     return rows, columns
-
-
-def centroid(region: Mask) -> tuple[float, float] | None:
-    """Mean row and column of an ``H x W`` mask's pixels, or None if the mask is empty."""
-    box = bounding_box(region)
-    if box is None:
-        return None
-    row, column = (axis.start + float(pixels.mean()) for axis, pixels in zip(box, np.nonzero(region[box]), strict=True))
-    return row, column
 
 
 def _extent(contours: Sequence[Contour]) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 from skimage.measure import approximate_polygon
 
-from bundle.measurements import Contour, Label, bounding_box, region_contours
+from bundle.measurements import Borders, Contour, Label, find_borders
 
 __all__ = ["CUP_COLOUR", "DISC_COLOUR", "Outlines", "close_up", "draw_overlay", "gallery", "outlined_close_up"]
 
@@ -60,7 +60,9 @@ class Outlines(NamedTuple):
     cup: str
 
 
-def draw_overlay(image: NDArray[np.uint8], label: Label, *, width_share: float = 0.004) -> Image.Image:
+def draw_overlay(
+    image: NDArray[np.uint8], label: Label, *, width_share: float = 0.004, borders: Borders | None = None
+) -> Image.Image:
     """Draw the borders of disc and cup on a photograph, or a note that there is no disc.
 
     Args:
@@ -68,6 +70,7 @@ def draw_overlay(image: NDArray[np.uint8], label: Label, *, width_share: float =
         label: ``H x W``, values 0, 1, 2.
         width_share: width of the lines as a share of the photograph's shorter side; they are at least one pixel wide
             and thinner on a small disc.
+        borders: of the label, if they were found already.
 
     Returns:
         PIL.Image.Image: RGB, ``W x H``; pixels away from the lines keep their values.
@@ -77,13 +80,13 @@ def draw_overlay(image: NDArray[np.uint8], label: Label, *, width_share: float =
     """
     _check_pair(image, label)
     picture = Image.fromarray(image)
-    box = bounding_box(label >= 1)
-    if box is None:
+    borders = borders or find_borders(label)
+    if borders.box is None:
         _draw_banner(picture, "no disc found")
         return picture
-    disc_height = box[0].stop - box[0].start
+    disc_height = borders.box[0].stop - borders.box[0].start
     width = max(1.0, min(width_share * min(picture.size), _LARGEST_SHARE_OF_DISC * disc_height))
-    _draw_contours(picture, label, scale=1.0, origin=(0.0, 0.0), width=width)
+    _draw_contours(picture, borders, scale=1.0, origin=(0.0, 0.0), width=width)
     return picture
 
 
@@ -103,16 +106,17 @@ def close_up(image: NDArray[np.uint8], label: Label, size: int = 384, margin: fl
     Raises:
         ValueError: if the shapes do not fit.
     """
-    cut = _cut_around_disc(image, label, size, margin)
+    borders = find_borders(label)
+    cut = _cut_around_disc(image, label, borders, size, margin)
     if cut is None:
         return None
     picture, scale, origin = cut
-    _draw_contours(picture, label, scale=scale, origin=origin, width=max(1.2, size / 190))
+    _draw_contours(picture, borders, scale=scale, origin=origin, width=max(1.2, size / 190))
     return picture
 
 
 def outlined_close_up(
-    image: NDArray[np.uint8], label: Label, size: int = 512, margin: float = 0.6
+    image: NDArray[np.uint8], label: Label, size: int = 512, margin: float = 0.6, borders: Borders | None = None
 ) -> tuple[Image.Image, Outlines] | None:
     """As :func:`close_up`, but with the contours beside the picture instead of in it, for a viewer that can hide them.
 
@@ -121,6 +125,7 @@ def outlined_close_up(
         label: ``H x W``, values 0, 1, 2.
         size: side of the close-up in pixels.
         margin: see :func:`close_up`.
+        borders: of the label, if they were found already.
 
     Returns:
         tuple | None: RGB, ``size x size``, and its outlines; None if the label has no disc.
@@ -128,13 +133,14 @@ def outlined_close_up(
     Raises:
         ValueError: if the shapes do not fit.
     """
-    cut = _cut_around_disc(image, label, size, margin)
+    borders = borders or find_borders(label)
+    cut = _cut_around_disc(image, label, borders, size, margin)
     if cut is None:
         return None
     picture, scale, origin = cut
     disc, cup = (
-        "".join(_path(_to_picture(contour, scale, origin)) for contour in region_contours(region))
-        for region in (label >= 1, label == 2)
+        "".join(_path(_to_picture(contour, scale, origin)) for contour in contours)
+        for contours in (borders.disc, borders.cup)
     )
     return picture, Outlines(size * _PATH_UNITS, size * _PATH_UNITS, disc, cup)
 
@@ -180,11 +186,11 @@ def gallery(
 
 
 def _cut_around_disc(
-    image: NDArray[np.uint8], label: Label, size: int, margin: float
+    image: NDArray[np.uint8], label: Label, borders: Borders, size: int, margin: float
 ) -> tuple[Image.Image, float, tuple[float, float]] | None:
     """A close-up without contours, its pixels per pixel of the photograph, and where in that it starts (x, y)."""
     _check_pair(image, label)
-    box = bounding_box(label >= 1)
+    box = borders.box
     if box is None:
         return None
     extent = max(axis.stop - axis.start for axis in box)
@@ -208,11 +214,11 @@ def _path(points: Contour) -> str:
 
 
 def _draw_contours(
-    picture: Image.Image, label: Label, *, scale: float, origin: tuple[float, float], width: float
+    picture: Image.Image, borders: Borders, *, scale: float, origin: tuple[float, float], width: float
 ) -> None:
     """Draw both borders on ``picture``, whose pixel (0, 0) starts at ``origin`` (x, y) of the label's pixel corners."""
-    disc = [_to_picture(contour, scale, origin) for contour in region_contours(label >= 1)]
-    cup = [_to_picture(contour, scale, origin) for contour in region_contours(label == 2)]
+    disc = [_to_picture(contour, scale, origin) for contour in borders.disc]
+    cup = [_to_picture(contour, scale, origin) for contour in borders.cup]
     dashes = [dash for contour in cup for dash in _dashes(contour, _DASH * width, _GAP * width)]
     _stroke(picture, disc, _HALO_COLOUR, _HALO_WIDTH * width, _HALO_ALPHA)
     _stroke(picture, disc, DISC_COLOUR, width)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from bundle.laterality import Laterality
-from bundle.measurements import Label, Mask, centroid, region_contours
+from bundle.measurements import Borders, Label, Mask, find_borders
 
 __all__ = ["Rims", "measure_rims"]
 
@@ -46,7 +46,9 @@ class Rims:
         return {"right": self.left, "left": self.right}.get(self.laterality.eye, math.nan)
 
 
-def measure_rims(label: Label, laterality: Laterality | None = None, sector: float = 30.0) -> Rims:
+def measure_rims(
+    label: Label, laterality: Laterality | None = None, sector: float = 30.0, borders: Borders | None = None
+) -> Rims:
     """Measure the rim in four directions from the disc's centroid.
 
     The width at a point of the disc's border is the shortest distance from there to the cup's border; a rim's width is
@@ -57,6 +59,7 @@ def measure_rims(label: Label, laterality: Laterality | None = None, sector: flo
         label: ``H x W``, values 0, 1, 2, after :func:`bundle.measurements.clean`.
         laterality: which eye it is; unknown by default.
         sector: angle that is averaged over, in degrees, above 0 and up to 90.
+        borders: of the label, if they were found already.
 
     Returns:
         Rims: all NaN without a cup; NaN in a direction in which the edge of the picture cuts the disc off.
@@ -67,14 +70,14 @@ def measure_rims(label: Label, laterality: Laterality | None = None, sector: flo
     if not 0 < sector <= 90:
         raise ValueError(f"a sector of {sector} degrees is not possible: it must be above 0 and up to 90")
     laterality = laterality or Laterality()
-    disc, cup = (region_contours(region) for region in (label >= 1, label == 2))
-    if not disc or not cup:
+    borders = borders or find_borders(label)
+    if not borders.disc or not borders.cup:
         return Rims(laterality=laterality)
-    border = np.concatenate(disc)
-    width, _ = cKDTree(np.concatenate(cup)).query(border)
+    border = np.concatenate(borders.disc)
+    width, _ = cKDTree(np.concatenate(borders.cup)).query(border)
     # Rows and columns of pixel centres; the border of a disc that is cut off runs half a pixel outside.
     cut_off: Mask = np.any((border < 0) | (border > np.array(label.shape) - 1), axis=1)
-    angle = np.degrees(np.arctan2(*(border - np.array(centroid(label >= 1))).T))
+    angle = np.degrees(np.arctan2(*(border - np.array(borders.centre)).T))
 
     def mean(direction: float) -> float:
         (inside,) = np.nonzero(np.abs((angle - direction + 180) % 360 - 180) <= sector / 2)

@@ -49,7 +49,9 @@ STAGES: dict[str, list[tuple[Any, str]]] = {
     "network": [(inference.ChannelsLastInferer, "__call__")],
     "invert, label map": [(monai.transforms, "Invertd.__call__")],
     "clean": [(inference.CleanLabeld, "__call__")],
-    "measure": [(inference, "measure"), (inference, "measure_rims"), (inference, "guess_laterality")],
+    "measure": [
+        (inference, name) for name in ("find_borders", "measure", "measure_rims", "guess_laterality", "sharpness")
+    ],
     "overlay": [(inference, "draw_overlay")],
     "close-up": [(inference, "outlined_close_up"), (inference, "small_jpeg")],
     "write mask, overlay, record": [(inference, "write_mask"), (inference, "write_png"), (records.Records, "save")],

@@ -41,6 +41,17 @@ def test_sharpness_knows_neither_brightness_nor_contrast():
     assert sharpness(other) == sharpness(plain)
 
 
+@pytest.mark.parametrize("shape", [(256, 256), (40, 33)])
+def test_sharpness_is_what_the_gaussians_themselves_leave(shape):
+    picture = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0))
+    green = picture[1].double().numpy()
+    fine, coarse = (
+        (ndimage.gaussian_filter(green, low) - ndimage.gaussian_filter(green, high)).std()
+        for low, high in ((2, 4), (8, 16))
+    )
+    assert sharpness(picture) == pytest.approx(fine / coarse, rel=1e-9)
+
+
 def test_the_distance_is_that_of_means_in_variances():
     norm = nn.BatchNorm2d(2, eps=0.5)
     norm.running_mean.copy_(torch.tensor([1.0, -2.0]))
