@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
 from monai.utils import ensure_tuple
@@ -101,14 +102,17 @@ class ArrayReader(PhotographReader):
         super().__init__()
         self.arrays = arrays
 
-    def get_data(self, img: Sequence[str] | str) -> tuple[np.ndarray, dict[str, Any]]:
+    def get_data(  # type: ignore[override]
+        self, img: Sequence[str] | str
+    ) -> tuple[torch.Tensor, dict[str, Any]]:
         """As ``PhotographReader``; an array counts as a photograph that says nothing of the eye."""
         (name,) = ensure_tuple(img)
         if name not in self.arrays:
             return super().get_data(img)
         array = self.arrays[name]
         colour = array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=-1)
-        values = np.ascontiguousarray(colour.transpose(1, 0, 2), dtype=np.float32)
+        # A copy: the network and the writer must not see what the caller does with the array meanwhile.
+        values = torch.from_numpy(np.array(colour, dtype=np.uint8)).transpose(0, 1)
         meta = {"spatial_shape": np.asarray(values.shape[:2]), "original_channel_dim": -1}
         return values, meta | {"filename_or_obj": name, "format": "array", "laterality": ""}
 

@@ -122,9 +122,19 @@ def _detached(value: Any) -> Any:
 
 
 def collate_readable(batch: Sequence[Any]) -> Any:
-    """MONAI's collation of what could be read; an empty dict if nothing could."""
+    """MONAI's collation of what could be read; an empty dict if nothing could.
+
+    Where that is a single item, its pixels are not copied, for a photograph of many megapixels is large.
+    """
     readable = [item for item in batch if item is not None]
-    return list_data_collate(readable) if readable else {}
+    if len(readable) != 1:
+        return list_data_collate(readable) if readable else {}
+    (item,) = readable
+    images = {key: value for key, value in item.items() if isinstance(value, MetaTensor)}
+    collated = list_data_collate([item | {key: value[..., :1, :1] for key, value in images.items()}])
+    for key, value in images.items():
+        collated[key] = MetaTensor(value.as_tensor()[None]).copy_meta_from(collated[key])
+    return collated
 
 
 def exit_status(unreadable: Collection[str]) -> None:

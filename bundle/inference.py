@@ -51,10 +51,16 @@ class ChannelsLastInferer(SimpleInferer):
         self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
     ) -> torch.Tensor:
         """Logits of ``inputs`` (B x 3 x W x H); the network stays in the format."""
-        if isinstance(network, torch.nn.Module):
+        if isinstance(network, torch.nn.Module) and not _is_channels_last(network):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         logits = super().__call__(convert_to_tensor(inputs, track_meta=False), network, *args, **kwargs)
         return convert_to_dst_type(logits, inputs)[0]
+
+
+def _is_channels_last(network: torch.nn.Module) -> bool:
+    """Whether the format is there already, told by the first kernel in which it shows: to ask is sooner than to set."""
+    kernel = next((p for p in network.parameters() if p.dim() == 4 and min(p.shape[1:]) > 1), None)
+    return kernel is not None and kernel.is_contiguous(memory_format=torch.channels_last)
 
 
 def label_map(probability: torch.Tensor) -> torch.Tensor:
@@ -322,11 +328,8 @@ class ReportWriter:
             return path.name
 
 
-def _pixels(photograph: torch.Tensor) -> np.ndarray:
+def _pixels(photograph: torch.Tensor) -> NDArray[np.uint8]:
     """A photograph (3 x W x H, 0..255) as ``H x W x 3`` ``uint8``: files are row first, tensors column first."""
-    channels, width, height = photograph.shape
-    pixels = np.empty((height, width, channels), np.uint8)
-    # Channel by channel, which saves the passes over the memory of a whole photograph in floats.
-    for index, channel in enumerate(torch.as_tensor(photograph).cpu().numpy()):
-        pixels[..., index] = channel.T.round()
-    return pixels
+    planes = [plane.T for plane in convert_to_tensor(photograph, track_meta=False).cpu().numpy()]
+    # Plane by plane, which saves the passes over the memory of a whole photograph in floats.
+    return np.stack([plane if plane.dtype == np.uint8 else plane.round().astype(np.uint8) for plane in planes], axis=-1)

@@ -17,12 +17,13 @@ from typing import Any, BinaryIO
 import nibabel
 import numpy as np
 import pydicom
+import torch
 from monai.config import PathLike
 from monai.data import ImageReader
 from monai.data.utils import is_supported_format
 from monai.transforms import MapTransform
 from monai.utils import MetaKeys, ensure_tuple
-from PIL import Image, ImageOps
+from PIL import ImageOps
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -100,7 +101,9 @@ class PhotographReader(ImageReader):
         """The names in ``data``, still to be decoded (see the module's docstring for why)."""
         return tuple(str(name) for name in ensure_tuple(data))
 
-    def get_data(self, img: Sequence[str] | str) -> tuple[np.ndarray, dict[str, Any]]:
+    def get_data(  # type: ignore[override]
+        self, img: Sequence[str] | str
+    ) -> tuple[torch.Tensor, dict[str, Any]]:
         """Decodes the photograph.
 
         Args:
@@ -108,8 +111,9 @@ class PhotographReader(ImageReader):
 
         Returns:
             the photograph, uint8 if it is stored in 8 bits and float32 otherwise, indexed (x, y, channel) and of shape
-            (W, H, 3), values 0 to 255 in the order red, green, blue; and its metadata with ``spatial_shape`` (W, H),
-            ``original_channel_dim`` -1 and ``laterality`` (``right`` or ``left`` if the file says so, otherwise empty).
+            (W, H, 3), values 0 to 255 in the order red, green, blue, in any order in memory; and its metadata with
+            ``spatial_shape`` (W, H), ``original_channel_dim`` -1 and ``laterality`` (``right`` or ``left`` if the file
+            says so, otherwise empty).
 
         Raises:
             UnreadablePhotographError: whatever the matter is.
@@ -131,7 +135,9 @@ class PhotographReader(ImageReader):
                 values = np.repeat(values[..., None], 3, axis=-1)
             if values.shape[2:] != (3,):
                 raise UnreadablePhotographError(path, f"it is stored in {values.shape[-1]} channels: {_SAVE_AS_PNG}")
-        return values, _metadata(path, values, stored_as, channel_dim=-1) | {"laterality": laterality}
+        # LoadImage copies an array into its own order in memory, a tensor it takes as it is.
+        tensor = torch.from_numpy(np.require(values, requirements="W"))
+        return tensor, _metadata(path, values, stored_as, -1) | {"laterality": laterality}
 
 
 class LabelReader(ImageReader):
@@ -332,9 +338,9 @@ def _picture(path: Path) -> tuple[np.ndarray, str]:
         elif picture.mode == "LAB":
             raise UnreadablePhotographError(path, f"its colours are stored as CIE Lab: {_SAVE_AS_PNG}")
         else:
-            # Pillow transposes faster than whoever needs the array contiguous would, and converts RGB to a copy.
+            # Plane by plane, for so they are searched; Pillow parts them sooner than whoever needs them apart would.
             colour = picture if picture.mode == "RGB" else picture.convert("RGB")
-            return np.array(colour.transpose(Image.Transpose.TRANSPOSE)), stored_as
+            values = np.moveaxis(np.stack([np.asarray(plane) for plane in colour.split()]), 0, -1)
     return np.swapaxes(values, 0, 1), stored_as
 
 

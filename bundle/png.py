@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -43,4 +42,4 @@ def write_png(pixels: NDArray[np.uint8], path: str | Path) -> None:
         for kind, content in ((b"IHDR", header), (b"IDAT", isal_zlib.compress(rows, _LEVEL)), (b"IEND", b"")):
             file.write(struct.pack(">I", len(content)) + kind)
             file.write(content)
-            file.write(struct.pack(">I", zlib.crc32(content, zlib.crc32(kind))))
+            file.write(struct.pack(">I", isal_zlib.crc32(content, isal_zlib.crc32(kind))))
