@@ -67,7 +67,7 @@ benchmark: $(VENV)/ready-benchmark
 	@test -n "$(DATA)" || { echo "error: say make benchmark DATA=dir" >&2; exit 2; }
 	$(BIN)/python scripts/benchmark.py --data "$(DATA)" $(if $(WORKERS),--workers $(WORKERS)) $(if $(BESIDE),--beside "$(BESIDE)") $(if $(QUICK), \
 		--quick --output output/benchmark-quick, --output output/benchmark --page docs/benchmark.md \
-		--figures docs/images --summary README.md docs/README.md --metadata configs/metadata.json)
+		--figures docs/images --summary README.md docs/README.md --metadata configs/metadata.json --record docs/benchmark_runs.tar.xz)
 
 release: $(VENV)/ready
 	$(BIN)/python scripts/release.py --output dist

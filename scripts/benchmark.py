@@ -1,12 +1,14 @@
 """Adapt to every target by every recipe without its labels, score, and write tables and figures.
 
     python scripts/benchmark.py --data DATA --output FOLDER [--page docs/benchmark.md --figures docs/images]
-        [--summary README.md docs/README.md] [--metadata configs/metadata.json] [--workers N] [--targets a,b]
-        [--recipes a,b] [--seeds 0,1] [--images N] [--checkpoint model.pt --image_size 512]
+        [--summary README.md docs/README.md] [--metadata configs/metadata.json] [--record docs/benchmark_runs.tar.xz]
+        [--workers N] [--targets a,b] [--recipes a,b] [--seeds 0,1] [--images N]
+        [--checkpoint model.pt --image_size 512]
 
 DATA holds ``drishti_gs/train``, ``drishti_gs/test`` and ``refuge/train``: disc crops, ``image/`` and ``label/``. Each
-finished run is kept in FOLDER and not repeated unless its weights, recipe or target changed. The labels of a target's
-adaptation set are opened by the ceiling ``supervised`` alone. ``--quick`` is a small version of it all.
+finished run is kept in FOLDER and not repeated unless its weights, recipe or target changed; ``--record`` is a file of
+the scores of all of them, read first and written last. The labels of a target's adaptation set are opened by the
+ceiling ``supervised`` alone. ``--quick`` is a small version of it all.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from benchmark_record import read_record, write_record
 
 from bundle.adaptation import choose_recipe
 from bundle.folders import atomic_write, list_photographs, split_source
@@ -138,6 +141,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="at most so many photographs of each set")
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="source model; default: the shipped one")
     parser.add_argument("--image_size", type=int, default=CONFIG["image_size"], help="pixels a side the model sees")
+    parser.add_argument("--record", type=Path, help="a .tar.xz with what earlier runs left, brought up to date")
     parser.add_argument("--beside", type=Path, help="output folder of runs with another source model, for the page")
     parser.add_argument("--steps", default="runs,ablation,speed,page", help="which of these to do")
     parser.add_argument("--quick", action="store_true", help="1 seed, 3 targets, 8 photographs of each set")
@@ -158,6 +162,8 @@ def main() -> None:
         args.image_size,
         provenance(),
     )
+    if args.record and args.record.is_file():
+        print(f"{read_record(args.record, setup.output)} runs taken from {args.record}", flush=True)
     failed = 0
     if {"runs", "ablation", "page"} & set(steps):
         for target in targets:
@@ -167,6 +173,8 @@ def main() -> None:
         failed = run_all([run for run in wanted if not is_done(run, setup)], setup, args.workers)
     if "speed" in steps:
         measure_speed([recipe for recipe in recipes if recipe not in (SOURCE, SUPERVISED)], setup)
+    if args.record:
+        print(f"{write_record(setup.output, args.record, PHANTOMS)} runs kept in {args.record}", flush=True)
     if "page" in steps:
         write_pages(planned, setup, args.page, args.figures, args.summary, args.metadata, args.beside)
     sys.exit(int(failed > 0))

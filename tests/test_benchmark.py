@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -25,6 +27,7 @@ sys.path.append(str(ROOT / "scripts"))
 
 import benchmark  # noqa: E402
 import benchmark_page  # noqa: E402
+import benchmark_record  # noqa: E402
 from benchmark import Run, Setup  # noqa: E402
 from benchmark_profile import profile_adaptation  # noqa: E402
 
@@ -607,3 +610,61 @@ def test_a_worker_ends_with_the_process_that_started_it():
         time.sleep(0.1)
     os.kill(worker, 9)
     pytest.fail("the worker outlived its parent by 10 s")
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_record_gives_the_page_back_without_the_runs(results, output, tmp_path):
+    speed = output / "speed" / "profile" / "plus.json"
+    speed.parent.mkdir(parents=True)
+    speed.write_text("{}")
+    wanted = files_below(output)
+    for run in results.runs:
+        # Weights and logs of a run are not kept.
+        (run.folder / "model.pt").write_bytes(b"weights")
+    for target in ("phantoms", "none"):
+        masks = output / "runs" / target / "source" / "0" / "inference" / "masks"
+        masks.mkdir(parents=True)
+        (masks / "a.png").write_bytes(b"mask")
+    (output / "runs" / "phantoms" / "source" / "0" / "result.json").write_text("{}")
+    unfinished = output / "runs" / "none" / "tent" / "0"
+    unfinished.mkdir(parents=True)
+    (unfinished / "metrics.json").write_text("{}")
+    record, elsewhere = tmp_path / "record.tar.xz", tmp_path / "elsewhere"
+
+    assert benchmark_record.write_record(output, record, "phantoms") == len(results.runs) + 1
+    packed = record.read_bytes()
+    assert benchmark_record.read_record(record, elsewhere) == len(results.runs) + 1
+    phantoms = {"result.json": b"{}", "inference/masks/a.png": b"mask"}
+    assert files_below(elsewhere) == wanted | {
+        f"runs/phantoms/source/0/{name}": text for name, text in phantoms.items()
+    }
+    again = benchmark_page.load((run, elsewhere / run.folder.relative_to(output)) for run in results.runs)
+    assert render(again) == render(results)
+    # The same results make the same file, which the repository then need not keep twice.
+    benchmark_record.write_record(elsewhere, record, "phantoms")
+    assert record.read_bytes() == packed
+
+
+def test_the_record_leaves_what_is_there_alone(results, output, tmp_path):
+    record = tmp_path / "record.tar.xz"
+    benchmark_record.write_record(output, record, "phantoms")
+    newer, older = results.runs[0].folder, results.runs[1].folder
+    (newer / "metrics.json").write_text("newer")
+    (older / "result.json").unlink()
+    (older / "metrics.json").write_text("of a run that was killed")
+    assert benchmark_record.read_record(record, output) == 1
+    assert (newer / "metrics.json").read_text() == "newer"
+    assert json.loads((older / "metrics.json").read_text()) == results.runs[1].metrics
+
+
+@pytest.mark.parametrize("name", ["../result.json", "/tmp/result.json", "runs/../../result.json"])
+def test_a_record_that_leads_out_of_the_folder_is_refused(name, tmp_path):
+    record = tmp_path / "record.tar.xz"
+    with tarfile.open(record, "w:xz") as archive:
+        archive.addfile(tarfile.TarInfo(name), io.BytesIO())
+    with pytest.raises(ValueError, match="no file of a run"):
+        benchmark_record.read_record(record, tmp_path / "output")
+    assert not (tmp_path / "output").exists()
