@@ -20,7 +20,7 @@ from bundle.distributed import collect_dealt
 from bundle.network import DiscCupUNet
 from bundle.passes import classifier_of
 
-__all__ = ["cup_prior_shift", "estimate_shift", "expect_cups"]
+__all__ = ["cup_prior_shift", "estimate_shift", "expect_cups", "sampling_error"]
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +66,34 @@ def estimate_shift(
     return shift
 
 
+def sampling_error(z: torch.Tensor, weight: torch.Tensor, shift: float, temperature: float = 1.0) -> float:
+    """Standard error of what ``estimate_shift`` found, for other photographs of the same clinic give another estimate.
+
+    Photographs, not pixels, are drawn: of one eye's pixels all tell the same. The error is that of a ratio of sums over
+    photographs (delta method), carried through the fixed point at which expectation-maximisation stands still.
+
+    Args:
+        z: as for ``estimate_shift``, N x pixels, a row for each photograph.
+        weight: the same shape.
+        shift: the estimate.
+        temperature: as for the estimate.
+
+    Returns:
+        The error in nats, at the temperature given; infinity for a single photograph, or where no pixel has weight.
+    """
+    total, count = float(weight.sum()), len(z)
+    if count < 2 or total <= 0:
+        return math.inf
+    cup = torch.sigmoid(z / temperature + shift)
+    cups, discs = ((part * weight).sum(dim=1).double() for part in (cup, torch.ones_like(cup)))
+    share = float(cups.sum()) / total
+    variance = share * (1 - share)
+    # Of a change in the photographs, each iteration adds this part of the change before it.
+    passed_on = float((cup * (1 - cup) * weight).sum()) / total / variance
+    influence = (cups - share * discs) / (total * variance * (1 - passed_on))
+    return math.sqrt(count / (count - 1) * float((influence**2).sum()))
+
+
 def cup_prior_shift(
     network: DiscCupUNet,
     loader: Iterable[Any],
@@ -73,11 +101,14 @@ def cup_prior_shift(
     source_share: float,
     temperature: float = 1.0,
     least: float = 0.0,
+    errors: float = 2.0,
 ) -> float:
-    """What ``estimate_shift`` finds over a whole target.
+    """What ``estimate_shift`` finds over a whole target, as far as it is more than chance and a camera bring about.
 
-    A camera that blurs or darkens makes the answers less certain, and the estimate takes some of that for a shift. What
-    cameras alone bring about is therefore taken off (soft thresholding), and a smaller shift counts as none.
+    Of a few photographs the cups are larger or smaller than the clinic's by chance, and a camera that blurs or darkens
+    makes the answers less certain, which the estimate takes for a shift. A shift within both is none; a larger one
+    comes nearer to 0, the less the larger it is: by the share (bar / shift)^2 of it, as Breiman's non-negative garrote
+    shrinks (Technometrics 37, 1995).
 
     Args:
         network: asked in evaluation mode, and left as it was.
@@ -86,10 +117,11 @@ def cup_prior_shift(
         device: where the network is.
         source_share: see ``estimate_shift``.
         temperature: see ``estimate_shift``.
-        least: nats, at least 0; the shift comes nearer to 0 by so much.
+        least: what cameras alone bring about, in nats times the temperature, at least 0.
+        errors: so many standard errors are chance; the bar is the root of the sum of the squares of both.
 
     Returns:
-        What to add to the cup's logit: the shift times the temperature.
+        What to add to the cup's logit: what is left of the shift, times the temperature.
     """
     found: list[tuple[torch.Tensor, torch.Tensor] | None] = []
     with eval_mode(network):
@@ -100,14 +132,16 @@ def cup_prior_shift(
             image = batch["image"]
             image = image.as_tensor() if isinstance(image, MetaTensor) else image
             logits = network(image.to(device))[..., ::2, ::2].float().cpu()
-            found.append(((logits[:, 2] - logits[:, 1]).flatten(), (1 - logits.softmax(dim=1)[:, 0]).flatten()))
+            found.append(((logits[:, 2] - logits[:, 1]).flatten(1), (1 - logits.softmax(dim=1)[:, 0]).flatten(1)))
     pairs = collect_dealt(found)
     if not pairs:
         return 0.0
     z, weight = map(torch.cat, zip(*pairs, strict=True))
-    shift = temperature * estimate_shift(z, weight, source_share, temperature)
-    logger.info("the target's cups shift the log-odds by %+.3f", shift)
-    return math.copysign(max(abs(shift) - least, 0.0), shift)
+    estimate = estimate_shift(z, weight, source_share, temperature)
+    error = temperature * sampling_error(z, weight, estimate, temperature)
+    shift, bar = temperature * estimate, math.hypot(least, errors * error)
+    logger.info("the target's cups shift the log-odds by %+.3f, of which %.3f may be chance or the camera", shift, bar)
+    return shift * (1 - (bar / shift) ** 2) if abs(shift) > bar else 0.0
 
 
 @torch.no_grad()

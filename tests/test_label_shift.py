@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.label_shift import cup_prior_shift, estimate_shift, expect_cups
+from bundle.label_shift import cup_prior_shift, estimate_shift, expect_cups, sampling_error
 from bundle.passes import classifier_of
 
 
@@ -67,41 +67,77 @@ def test_impossible_arguments_are_refused(arguments):
 def test_the_networks_answers_are_pooled_over_batches(network, make_images):
     images = make_images(3, 64, 64)
     batches = [{"image": images[:2]}, {}, {"image": images[2:]}]
-    whole = cup_prior_shift(network, [{"image": images}], "cpu", 0.3)
-    assert cup_prior_shift(network, batches, "cpu", 0.3) == pytest.approx(whole, abs=1e-4)
+    whole = cup_prior_shift(network, [{"image": images}], "cpu", 0.3, errors=0.0)
+    assert cup_prior_shift(network, batches, "cpu", 0.3, errors=0.0) == pytest.approx(whole, abs=1e-4)
     with torch.no_grad():
         p = network(images).softmax(dim=1)[..., ::2, ::2]
     z, weight = (p[:, 2] / p[:, 1]).log().flatten(), (p[:, 1] + p[:, 2]).flatten()
     assert whole == pytest.approx(estimate_shift(z, weight, 0.3), abs=1e-3)
     warm = 1.5 * estimate_shift(z, weight, 0.3, 1.5)
-    assert cup_prior_shift(network, batches, "cpu", 0.3, 1.5) == pytest.approx(warm, abs=1e-3)
+    assert cup_prior_shift(network, batches, "cpu", 0.3, 1.5, errors=0.0) == pytest.approx(warm, abs=1e-3)
     assert abs(warm - whole) > 0.01
     assert cup_prior_shift(network, [{}], "cpu", 0.3) == 0
-    assert cup_prior_shift(network, batches, "cpu", 0.3, least=abs(whole) - 1e-2) == pytest.approx(
-        math.copysign(1e-2, whole), abs=1e-4
-    )
-    assert cup_prior_shift(network, batches, "cpu", 0.3, least=abs(whole) + 1e-3) == 0
 
 
 @pytest.mark.parametrize("source_share", [0.2, 0.4])
-def test_what_cameras_bring_about_is_taken_off_towards_zero(source_share, network, make_images):
-    images = make_images(2)
+def test_what_chance_and_cameras_bring_about_is_none_and_more_is_shrunk(source_share, network, make_images):
+    images = make_images(3)
     with torch.no_grad():
         p = network(images).softmax(dim=1)[..., ::2, ::2]
-    whole = estimate_shift((p[:, 2] / p[:, 1]).log().flatten(), (p[:, 1] + p[:, 2]).flatten(), source_share)
+    z, weight = (p[:, 2] / p[:, 1]).log().flatten(1), (p[:, 1] + p[:, 2]).flatten(1)
+    whole = 1.2 * estimate_shift(z, weight, source_share, 1.2)
+    error = 1.2 * sampling_error(z, weight, whole / 1.2, 1.2)
     assert whole * (0.3 - source_share) > 0.03
-    less = cup_prior_shift(network, [{"image": images}], "cpu", source_share, least=0.25)
-    assert less == pytest.approx(whole - math.copysign(0.25, whole), abs=1e-3)
+    assert error > 1e-3
+
+    def left(least: float, errors: float) -> float:
+        return cup_prior_shift(network, [{"image": images}], "cpu", source_share, 1.2, least, errors)
+
+    assert left(0.0, 0.0) == pytest.approx(whole, abs=1e-3)
+    assert left(0.25, 0.0) == pytest.approx(whole - 0.25**2 / whole, abs=1e-3)
+    assert left(0.25, 0.5 * abs(whole) / error) == pytest.approx(0.75 * whole - 0.25**2 / whole, rel=1e-2)
+    assert left(abs(whole) + 1e-3, 0.0) == 0
+    assert left(0.0, 1.01 * abs(whole) / error) == 0
+
+
+def test_the_error_is_that_of_drawing_other_photographs():
+    rng = np.random.default_rng(0)
+    photographs = 40
+
+    def draw() -> tuple[torch.Tensor, torch.Tensor]:
+        shares = rng.beta(4, 8, photographs)
+        z = torch.stack([calibrated(share, 0.25, 400, int(rng.integers(2**31))) for share in shares])
+        return z, torch.from_numpy(rng.uniform(0.2, 1.0, (photographs, 1))).expand_as(z)
+
+    found, told = [], []
+    for _ in range(150):
+        z, weight = draw()
+        found.append(estimate_shift(z, weight, 0.25))
+        told.append(sampling_error(z, weight, found[-1]))
+    assert np.mean(told) == pytest.approx(np.std(found), rel=0.15)
+    # A photograph twice over is as good as two, a pixel twice over is not.
+    twice = sampling_error(torch.cat((z, z)), torch.cat((weight, weight)), found[-1])
+    assert twice == pytest.approx(told[-1] / math.sqrt(2), rel=0.02)
+    wide = sampling_error(torch.cat((z, z), dim=1), torch.cat((weight, weight), dim=1), found[-1])
+    assert wide == pytest.approx(told[-1], rel=1e-6)
+
+
+def test_one_photograph_tells_nothing_of_a_clinic(network, make_images):
+    z = calibrated(0.45, 0.25)[None]
+    assert sampling_error(z, torch.ones_like(z), 0.9) == math.inf
+    assert sampling_error(torch.zeros(3, 5), torch.zeros(3, 5), 0.0) == math.inf
+    assert cup_prior_shift(network, [{"image": make_images(1)}], "cpu", 0.9) == 0
 
 
 def test_asking_changes_nothing(network, make_images):
     network.train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    first = cup_prior_shift(network, [{"image": make_images()}], "cpu", 0.3)
+    first = cup_prior_shift(network, [{"image": make_images()}], "cpu", 0.3, errors=0.0)
+    assert first != 0
     assert network.training
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name]), name
-    assert cup_prior_shift(network, [{"image": make_images()}], "cpu", 0.3) == first
+    assert cup_prior_shift(network, [{"image": make_images()}], "cpu", 0.3, errors=0.0) == first
 
 
 def test_the_head_expects_larger_cups_afterwards(network, make_images):
