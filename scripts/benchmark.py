@@ -2,7 +2,7 @@
 
     python scripts/benchmark.py --data DATA --output FOLDER [--page docs/benchmark.md --figures docs/images]
         [--summary README.md docs/README.md] [--metadata configs/metadata.json] [--record docs/benchmark_runs.tar.xz]
-        [--workers N] [--targets a,b] [--recipes a,b] [--seeds 0,1] [--images N]
+        [--workers N] [--targets a,b] [--ablation_targets a] [--recipes a,b] [--seeds 0,1] [--images N]
         [--checkpoint model.pt --image_size 512]
 
 DATA holds ``drishti_gs/train``, ``drishti_gs/test`` and ``refuge/train``: disc crops, ``image/`` and ``label/``. Each
@@ -49,7 +49,7 @@ CHECKPOINT = BUNDLE_ROOT / "models" / "model.pt"
 CONFIG = json.loads((BUNDLE_ROOT / "configs" / "adapt.json").read_text(encoding="utf-8"))
 PHOTOGRAPHS = 16
 """So many photographs of each made-up target are adapted to, and as many others are scored."""
-QUICK = {"targets": f"{REAL},{PHANTOMS},severe", "seeds": "0", "images": 8}
+QUICK = {"targets": f"{REAL},{PHANTOMS},severe", "ablation_targets": "severe", "seeds": "0", "images": 8}
 CEILING = {
     # All photographs are trained on; a few are looked at again after the last epoch, for nothing is chosen by them.
     "split": "$(@items, @items[:4])",
@@ -136,6 +136,7 @@ def main() -> None:
     parser.add_argument("--metadata", type=Path, help="the metadata.json whose eval_metrics are to be filled")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--targets", default=",".join((REAL, PHANTOMS, *SHIFTS)))
+    parser.add_argument("--ablation_targets", help="of the ablation; default: all targets")
     parser.add_argument("--recipes", default=",".join((SOURCE, *CONFIG["recipes"], SUPERVISED)))
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--images", type=int, help="at most so many photographs of each set")
@@ -144,7 +145,9 @@ def main() -> None:
     parser.add_argument("--record", type=Path, help="a .tar.xz with what earlier runs left, brought up to date")
     parser.add_argument("--beside", type=Path, help="output folder of runs with another source model, for the page")
     parser.add_argument("--steps", default="runs,ablation,speed,page", help="which of these to do")
-    parser.add_argument("--quick", action="store_true", help="1 seed, 3 targets, 8 photographs of each set")
+    parser.add_argument(
+        "--quick", action="store_true", help="1 seed, 3 targets, 1 of them in the ablation, 8 photographs of each set"
+    )
     args = parser.parse_args()
     if args.quick:
         parser.set_defaults(**QUICK)
@@ -153,7 +156,8 @@ def main() -> None:
     targets, recipes, steps = (text.split(",") for text in (args.targets, args.recipes, args.steps))
     # Everything is measured against these two.
     recipes = [SOURCE, *(recipe for recipe in recipes if recipe not in (SOURCE, SUPERVISED)), SUPERVISED]
-    planned = plan(targets, recipes, [int(seed) for seed in args.seeds.split(",")])
+    ablated = args.ablation_targets.split(",") if args.ablation_targets else targets
+    planned = plan(targets, recipes, [int(seed) for seed in args.seeds.split(",")], ablated)
     setup = Setup(
         args.data.absolute(),
         args.output.absolute(),
@@ -166,7 +170,7 @@ def main() -> None:
         print(f"{read_record(args.record, setup.output)} runs taken from {args.record}", flush=True)
     failed = 0
     if {"runs", "ablation", "page"} & set(steps):
-        for target in targets:
+        for target in {*targets, *ablated}:
             write_target(target, setup)
     wanted = [run for run in planned if ("ablation" if run.row else "runs") in steps]
     if wanted:
@@ -180,12 +184,18 @@ def main() -> None:
     sys.exit(int(failed > 0))
 
 
-def plan(targets: Sequence[str], recipes: Sequence[str], seeds: Sequence[int]) -> list[Run]:
-    """All runs, those of the first seed before the others, then the ablation."""
+def plan(
+    targets: Sequence[str], recipes: Sequence[str], seeds: Sequence[int], ablated: Sequence[str] | None = None
+) -> list[Run]:
+    """All runs, those of the first seed before the others, then the ablation, on all targets or on those given."""
     runs = [Run(target, recipe, seed) for seed in seeds for target in targets for recipe in recipes]
     runs = [run for run in runs if run.seed == seeds[0] or depends_on_seed(run.recipe)]
     if PLUS in recipes:
-        runs += [Run(target, PLUS, seeds[0], row) for row in ABLATIONS for target in targets]
+        runs += [
+            Run(target, PLUS, seeds[0], row)
+            for row in ABLATIONS
+            for target in (targets if ablated is None else ablated)
+        ]
     return runs
 
 

@@ -121,6 +121,8 @@ def test_the_ablation_runs_on_all_targets_with_one_seed(monkeypatch):
     monkeypatch.setitem(benchmark.CONFIG["recipes"], "plus", {"max_epochs": 1, "teacher": 0.9})
     rows = [run for run in benchmark.plan(["none", "all"], ["source", "plus"], [0, 1]) if run.row]
     assert rows == [Run(target, "plus", 0, "no teacher") for target in ("none", "all")]
+    rows = [run for run in benchmark.plan(["none", "all"], ["source", "plus"], [0, 1], ["all"]) if run.row]
+    assert rows == [Run("all", "plus", 0, "no teacher")]
     folders = {run.folder(Path("o")) for run in benchmark.plan(["none", "all"], ["source", "plus"], [0, 1])}
     assert len(folders) == 8
 
