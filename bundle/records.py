@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai.utils import CommonKeys, ensure_tuple
+
 from bundle.folders import atomic_write, safe_output_path
 from bundle.provenance import fingerprint
 
@@ -29,12 +31,16 @@ class Records:
         output_dir: the stage's folder; the records lie in its hidden folder ``name`` until ``clear`` removes them.
         name: of the hidden folder.
         settings: fingerprint of everything but the photographs that the results depend on.
+        keys: of an item, whose files (a path, or several) the results depend on.
     """
 
-    def __init__(self, output_dir: str | Path, name: str, settings: str) -> None:
+    def __init__(
+        self, output_dir: str | Path, name: str, settings: str, keys: Sequence[str] = (CommonKeys.IMAGE,)
+    ) -> None:
         self.output_dir = Path(output_dir)
         self.folder = self.output_dir / name
         self.settings = settings
+        self.keys = tuple(keys)
 
     def pending(self, items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """The items that have no record yet, in their order; records of theirs that do not count are removed.
@@ -91,4 +97,6 @@ class Records:
         return safe_output_path(self.output_dir, self.folder.name, f"{item['name']}.json")
 
     def _fingerprint(self, item: Mapping[str, Any]) -> str:
-        return fingerprint(None, [dict(item)], self.settings, str(item["image"]))
+        files = [path for key in self.keys for path in ensure_tuple(item[key])]
+        parts = [{"name": item["name"], "image": path} for path in files]
+        return fingerprint(None, parts, self.settings, *map(str, files))

@@ -19,6 +19,7 @@ from bundle.datasets import item_name
 from bundle.folders import atomic_write
 from bundle.handlers import finished_items
 from bundle.measurements import measure
+from bundle.records import Records
 from bundle.regions import CLASSES
 
 __all__ = ["ScoresSaver", "score_image", "summarise"]
@@ -101,22 +102,39 @@ class ScoresSaver:
 
     Args:
         output_dir: where the two files go.
+        records: keep each photograph's scores until the files are written, so that an interrupted run continues; None
+            where every epoch scores all photographs anew.
+        items: all photographs, with ``name``; those that have a record are not looked for in the engine's output.
     """
 
-    def __init__(self, output_dir: str | Path) -> None:
+    def __init__(
+        self, output_dir: str | Path, records: Records | None = None, items: Sequence[dict[str, Any]] = ()
+    ) -> None:
         self.output_dir = Path(output_dir)
+        self.records = records
+        self.items = {item["name"]: item for item in items}
         self.rows: list[dict[str, Any]] = []
 
     def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.EPOCH_STARTED, self.rows.clear)
+        engine.add_event_handler(Events.EPOCH_STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
+
+    def start(self) -> None:
+        """Begin with the photographs that an interrupted run has scored."""
+        self.rows.clear()
+        if self.records is not None:
+            found = map(self.records.load, self.items.values())
+            self.rows += [content["row"] for content in found if content is not None]
 
     def collect(self, engine: Engine) -> None:
         """Score the photographs of one iteration."""
         for item, output in finished_items(engine):
             scores = score_image(output["pred"].cpu(), output["label"].cpu())
-            self.rows.append({"image": item_name(item), **scores})
+            row = {"image": item_name(item), **scores}
+            self.rows.append(row)
+            if self.records is not None:
+                self.records.save(self.items[row["image"]], {"row": row})
 
     def write(self, engine: Engine) -> None:
         """Write both files, each whole or not at all.
@@ -134,6 +152,8 @@ class ScoresSaver:
             }
         if idist.get_rank() == 0:
             self._write_files(summary)
+            if self.records is not None:
+                self.records.clear()
 
     def _write_files(self, summary: Mapping[str, Any]) -> None:
         self.output_dir.mkdir(parents=True, exist_ok=True)

@@ -40,7 +40,7 @@ def save_and_die(self, item, content, final=True):
     save(self, item, content, final)
 
 Records.save = save_and_die
-run_stage("inference", **json.loads(sys.argv[1]))
+run_stage("{stage}", **json.loads(sys.argv[1]))
 """
 
 
@@ -79,8 +79,8 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def kill_after(count: int, **settings) -> None:
-    code = KILLED.replace("{after}", str(count))
+def kill_after(count: int, stage: str = "inference", **settings) -> None:
+    code = KILLED.replace("{after}", str(count)).replace("{stage}", stage)
     done = subprocess.run([sys.executable, "-c", code, json.dumps(settings)], check=False, capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
 
@@ -162,6 +162,46 @@ def test_records_of_other_settings_or_weights_are_not_used(change, count, interr
     parser.read_config(BUNDLE_ROOT / "configs" / "inference.json")
     parser.update({"bundle_root": str(BUNDLE_ROOT)} | settings | change)
     assert len(parser.get_parsed_content("pending")) == count
+
+
+@pytest.fixture
+def labelled(tmp_path) -> Path:
+    """Five photographs with labels, one of which cannot be read."""
+    for part in ("image", "label"):
+        (tmp_path / "labelled" / part).mkdir(parents=True)
+    for i in range(5):
+        phantom = make_crop(i, size=(96, 80))
+        Image.fromarray(phantom.image).save(tmp_path / "labelled" / "image" / f"{i}.png")
+        Image.fromarray(phantom.label).save(tmp_path / "labelled" / "label" / f"{i}.png")
+    (tmp_path / "labelled" / "image" / "1.png").write_bytes(b"")
+    return tmp_path / "labelled"
+
+
+def test_a_killed_evaluation_continues_to_the_same_files(labelled, checkpoint, seen, tmp_path, monkeypatch):
+    settings = TINY | {"dataset_dir": str(labelled), "checkpoint": checkpoint}
+    assert run_stage("evaluation", output_dir=str(tmp_path / "whole"), **settings) == 1
+    assert seen == [*"0234"]
+    whole = files(tmp_path / "whole")
+    assert sorted(whole) == ["metrics.csv", "metrics.json"]
+    cut = tmp_path / "cut"
+    kill_after(2, "evaluation", output_dir=str(cut), **settings)
+    assert sorted(path.name for path in cut.iterdir()) == [".evaluation"]
+    # A label that was mended meanwhile is scored anew; here it comes to the same.
+    (labelled / "label" / "2.png").touch()
+    seen.clear()
+    with monkeypatch.context() as patch:
+        # Interrupted once more, with nothing left to do but to write.
+        patch.setattr("bundle.scores.summarise", lambda *_: 1 / 0)
+        with pytest.raises(RuntimeError):
+            run_stage("evaluation", output_dir=str(cut), **settings)
+    assert seen == [*"234"]
+    seen.clear()
+    assert run_stage("evaluation", output_dir=str(cut), **settings) == 1
+    assert seen == []
+    assert files(cut) == whole
+    # Nothing is left to continue: the same command scores all anew.
+    assert run_stage("evaluation", output_dir=str(cut), **settings) == 1
+    assert seen == [*"0234"]
 
 
 def test_the_report_is_refused_where_a_photograph_has_no_record(folder, checkpoint, tmp_path, monkeypatch):
