@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import statistics
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -36,6 +37,7 @@ from bundle.passes import (
     stochastic_log_odds,
     stochastic_logits,
 )
+from bundle.provenance import model_identity
 from bundle.refinement import load_pseudo_label
 from bundle.regions import CLASSES, nested_probabilities
 from bundle.suitability import FirstNormInput
@@ -50,12 +52,15 @@ __all__ = [
     "choose_recipe",
     "prepare_batch",
     "trainable_parameters",
+    "uncertainty_scale",
 ]
 
 logger = logging.getLogger(__name__)
 
 TRAINABLE = ("all", "norm", "all_but_head")
 PSEUDO_LABEL = ("label", "mask", "probability")
+SMALLEST_SCALE = 0.1
+"""A model that is ten times surer of itself has collapsed rather than learned."""
 
 
 def choose_recipe(
@@ -263,7 +268,8 @@ class MeasuresWithoutLabels:
 
     Attributes:
         summary: predicted Dice of disc and cup (how far views agree, or passes where there are no views), the passes'
-            agreement, entropy (nats a pixel), share of the view that disc and cup take, number of photographs.
+            agreement, entropy (nats a pixel), share of the view that disc and cup take, the median of the uncertainty
+            that inference reports, number of photographs.
     """
 
     def __init__(self, gather: bool = True) -> None:
@@ -284,19 +290,21 @@ class MeasuresWithoutLabels:
             entropy = -(p * p.clamp(min=1e-12).log()).sum(dim=1).mean()
             share = (nested_probabilities(logits) > 0.5).float().mean(dim=(0, 2, 3))
             passes, predicted = output["agreement"], output.get("view_agreement", output["agreement"])
-            self.rows.append([*predicted.tolist(), *passes.tolist(), entropy.item(), *share.tolist()])
+            uncertainty = 1 - float(min(output["expected_dice"]))
+            self.rows.append([*predicted.tolist(), *passes.tolist(), entropy.item(), *share.tolist(), uncertainty])
 
     def summarise(self, engine: Engine) -> None:
         """Average over the photographs, those of all processes."""
         shares = cast(list, idist.all_gather(self.rows)) if self.gather else [self.rows]
         rows = [row for share in shares for row in share]
         count = len(rows)
-        means = [math.fsum(column) / count for column in zip(*rows, strict=True)] if count else [math.nan] * 7
+        means = [math.fsum(column) / count for column in zip(*rows, strict=True)] if count else [math.nan] * 8
         self.summary = {
             "predicted_dice": dict(zip(CLASSES, means[:2], strict=True)),
             "pass_agreement": dict(zip(CLASSES, means[2:4], strict=True)),
             "entropy": means[4],
-            "area_share": dict(zip(CLASSES, means[5:], strict=True)),
+            "area_share": dict(zip(CLASSES, means[5:7], strict=True)),
+            "uncertainty": statistics.median(row[7] for row in rows) if count else math.nan,
             "photographs": count,
         }
         if count:
@@ -367,6 +375,9 @@ class AdaptationResult:
         kept = "source" if harm else f"epoch {self.guard.epoch}" if self.guard is not None and stopped else "adapted"
         reason = "; ".join(filter(None, (stopped, harm)))
         content = {**self.facts, "kept": kept, "reason": reason, "tolerance": self.tolerance}
+        content |= {"model": model_identity(self.output_dir / "model.pt")}
+        scale = 1.0 if harm else _scale(before.summary["uncertainty"], after.summary["uncertainty"])
+        content |= {"uncertainty_scale": scale}
         content |= {"before": before.summary, "after": after.summary}
         content |= {"unreadable": dataset.unreadable, "without_disc": sorted(dataset.without_disc)}
         with atomic_write(self.output_dir / "adaptation.json") as path:
@@ -397,6 +408,37 @@ class AdaptationResult:
             if (has := has_areas[name]) < self.collapse * had:
                 return f"the {name}'s share of the view fell from {had:.4f} to {has:.4f}"
         return ""
+
+
+def _scale(before: float, after: float) -> float:
+    """``uncertainty_scale`` of weights with which the median uncertainty fell from ``before`` to ``after``."""
+    scale = after / before if before > 0 else 1.0
+    return min(max(scale, SMALLEST_SCALE), 1.0) if math.isfinite(scale) else 1.0
+
+
+def uncertainty_scale(checkpoint: str | Path) -> float:
+    """How much smaller a model's uncertainty is for having been taught by its own answers.
+
+    Who learns from their own answers grows surer of them, right or wrong: by about the same factor on all photographs,
+    so that their order stays, but not what a threshold means. The factor is that of the median over the photographs
+    that were adapted to, known without labels, and ``adaptation.json`` beside the weights holds it. A model that
+    adapting made less sure of itself is taken at its word.
+
+    Args:
+        checkpoint: file of the weights.
+
+    Returns:
+        In [0.1, 1]; 1 for weights that no adaptation wrote, or without its ``adaptation.json`` beside them.
+    """
+    path = Path(checkpoint)
+    try:
+        content = json.loads((path.parent / "adaptation.json").read_text(encoding="utf-8"))
+        # By the hash alone: a file may be renamed.
+        same = content["model"].rpartition("(")[2] == model_identity(path).rpartition("(")[2]
+        scale = float(content["uncertainty_scale"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return 1.0
+    return min(max(scale, SMALLEST_SCALE), 1.0) if same and math.isfinite(scale) else 1.0
 
 
 def _with_background(shares: Mapping[str, float]) -> dict[str, float]:

@@ -179,6 +179,8 @@ class ReportWriter:
         rim_sector: angle over which a rim's width is averaged, in degrees, above 0 and up to 90.
         mask_format: a key of ``bundle.mask_files.MASK_SUFFIXES``.
         threads: how many photographs are written at a time.
+        uncertainty_scale: the model's uncertainty is divided by it before anything is said of it, in (0, 1]
+            (see ``bundle.adaptation.uncertainty_scale``).
 
     Raises:
         CallError: if the mask format is unknown or needs a package that is not installed.
@@ -200,6 +202,7 @@ class ReportWriter:
         rim_sector: float = 30.0,
         mask_format: str = "png",
         threads: int = 1,
+        uncertainty_scale: float = 1.0,
     ) -> None:
         check_mask_format(mask_format)
         self.output_dir = Path(output_dir)
@@ -209,6 +212,7 @@ class ReportWriter:
         self.records = records
         self.model = model
         self.max_uncertainty = max_uncertainty
+        self.uncertainty_scale = uncertainty_scale
         self.min_confidence = min_confidence
         self.min_sharpness = min_sharpness
         self.max_distance = max_distance
@@ -268,7 +272,7 @@ class ReportWriter:
         label = np.ascontiguousarray(torch.as_tensor(output["pred"]).cpu().numpy().T.astype(np.uint8))
         borders = find_borders(label)
         measurements = measure(label, borders=borders)
-        uncertainty = 1 - float(min(output["expected_dice"]))
+        uncertainty = max(self._uncertainties(output))
         found = borders.box is not None
         reasons = self._reasons(item["image"], label, output) if found else []
         row = Row.of(
@@ -306,7 +310,7 @@ class ReportWriter:
     def _reasons(self, view: torch.Tensor, label: np.ndarray, output: Mapping[str, Any]) -> list[str]:
         confidence = float(view.meta.get("disc_confidence", 1.0)) if isinstance(view, MetaTensor) else 1.0
         edges = (label[0], label[-1], label[:, 0], label[:, -1])
-        disc, cup = (1 - float(dice) > self.max_uncertainty for dice in output["expected_dice"])
+        disc, cup = (uncertainty > self.max_uncertainty for uncertainty in self._uncertainties(output))
         has_cup = bool((label == 2).any())
         checks = {
             # Of a cup that is not drawn there is no edge to doubt.
@@ -319,6 +323,10 @@ class ReportWriter:
             "no cup visible": not has_cup,
         }
         return [reason for reason, applies in checks.items() if applies]
+
+    def _uncertainties(self, output: Mapping[str, Any]) -> list[float]:
+        """Of disc and cup, in [0, 1]."""
+        return [min((1 - float(dice)) / self.uncertainty_scale, 1.0) for dice in output["expected_dice"]]
 
     def _relative(self, name: str) -> str:
         path = Path(self.items[name]["image"])

@@ -375,17 +375,8 @@ def _prediction(results: Results) -> list[str]:
 
 def _trust(results: Results, figures: Mapping[str, str]) -> list[str]:
     threshold = json.loads((BUNDLE_ROOT / "configs" / "inference.json").read_text(encoding="utf-8"))["max_uncertainty"]
-    rows, everything = [], []
-    for target in results.targets:
-        pairs = [
-            (run.uncertainty[name], worst < FAILED)
-            for run in results.of(target, SOURCE)
-            for name, worst in run.worst.items()
-            if name in run.uncertainty
-        ]
-        everything += pairs
-        rows += [_trust_row(target, pairs, threshold)] if pairs else []
-    if not rows:
+    before, after = (_trust_table(results, recipe, threshold) for recipe in (SOURCE, PLUS))
+    if not before:
         return []
     return [
         "## Trust: which photographs to look at",
@@ -395,13 +386,27 @@ def _trust(results: Results, figures: Mapping[str, str]) -> list[str]:
         "and threshold were chosen on the made-up targets, both halves; Drishti-GS took no part. Of more photographs",
         "the area is smaller ([report.md](report.md#reportcsv)).",
         "",
-        *table(
-            ["target", "photographs", "failed", "area under the ROC curve", "failed ones marked", "others marked"],
-            [*rows, _trust_row("together", everything, threshold)],
-        ),
+        *before,
         "",
+        *([f"The same of the models adapted by `{PLUS}` (one seed):", "", *after, ""] if after else []),
         *_figure(figures, "reliability", "1 - uncertainty against the true Dice, photograph by photograph"),
     ]
+
+
+def _trust_table(results: Results, recipe: str, threshold: float) -> list[str]:
+    """A row for each target with a report, and one for all of them; nothing without any."""
+    rows, everything = [], []
+    for target in results.targets:
+        pairs = [
+            (run.uncertainty[name], worst < FAILED)
+            for run in results.of(target, recipe)
+            for name, worst in run.worst.items()
+            if name in run.uncertainty
+        ]
+        everything += pairs
+        rows += [_trust_row(target, pairs, threshold)] if pairs else []
+    header = ["target", "photographs", "failed", "area under the ROC curve", "failed ones marked", "others marked"]
+    return table(header, [*rows, _trust_row("together", everything, threshold)]) if rows else []
 
 
 def _trust_row(name: str, pairs: Sequence[tuple[float, bool]], threshold: float) -> list[str]:

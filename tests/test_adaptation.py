@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -27,6 +28,7 @@ from bundle.adaptation import (
     choose_recipe,
     prepare_batch,
     trainable_parameters,
+    uncertainty_scale,
 )
 from bundle.consensus import ViewConsensus
 from bundle.errors import CallError
@@ -227,6 +229,7 @@ def test_measures_without_labels_are_those_that_numpy_finds(network, batches):
     assert found["entropy"] == pytest.approx(means[2], rel=1e-4)
     assert found["area_share"] == pytest.approx({"optic_disc": means[3], "optic_cup": means[4]}, abs=1e-6)
     assert 0 < means[4] < means[3] < 1
+    assert found["uncertainty"] == pytest.approx(np.median([1 - min(output["expected_dice"]) for output in outputs]))
 
 
 def test_views_predict_the_dice_where_there_are_views(network, batches):
@@ -264,11 +267,12 @@ def test_nothing_measured_is_not_a_number():
     assert math.isnan(measures.summary["entropy"])
 
 
-def measured(disc: float, cup: float | None = None, areas: tuple[float, float] = (0.3, 0.1)) -> SimpleNamespace:
+def measured(
+    disc: float, cup: float | None = None, areas: tuple[float, float] = (0.3, 0.1), uncertainty: float = 0.1
+) -> SimpleNamespace:
     dice = {"optic_disc": disc, "optic_cup": disc if cup is None else cup}
-    return SimpleNamespace(
-        summary={"predicted_dice": dice, "area_share": {"optic_disc": areas[0], "optic_cup": areas[1]}}
-    )
+    area_share = {"optic_disc": areas[0], "optic_cup": areas[1]}
+    return SimpleNamespace(summary={"predicted_dice": dice, "area_share": area_share, "uncertainty": uncertainty})
 
 
 @pytest.fixture
@@ -355,6 +359,45 @@ def test_a_structure_that_all_but_vanishes_leaves_the_source(
     assert named in record["reason"]
     assert bool(record["reason"]) == bool(named)
     assert record["reason"] in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "dice", "scale"),
+    [
+        (0.06, 0.03, 0.9, 0.5),
+        (0.06, 0.09, 0.9, 1.0),
+        (0.06, 0.001, 0.9, 0.1),
+        (0.0, 0.0, 0.9, 1.0),
+        (0.06, math.nan, 0.9, 1.0),
+        # The source is kept, and it is as sure as ever.
+        (0.06, 0.03, 0.5, 1.0),
+    ],
+)
+def test_how_much_surer_adapting_made_the_model_goes_with_its_weights(
+    network, source, tmp_path, before, after, dice, scale
+):
+    out = tmp_path / "out"
+    result = AdaptationResult(out, network, {}, source, tolerance=0.01)
+    result(measured(0.8, uncertainty=before), measured(dice, uncertainty=after), NOTHING_LEFT_OUT)
+    assert uncertainty_scale(out / "model.pt") == pytest.approx(scale)
+    shutil.copyfile(out / "model.pt", out / "renamed.pt")
+    assert uncertainty_scale(out / "renamed.pt") == pytest.approx(scale)
+
+
+def test_weights_without_a_record_of_their_own_are_taken_at_their_word(network, source, tmp_path):
+    out = tmp_path / "out"
+    result = AdaptationResult(out, network, {}, source)
+    result(measured(0.9, uncertainty=0.06), measured(0.9, uncertainty=0.03), NOTHING_LEFT_OUT)
+    record = out / "adaptation.json"
+    content = json.loads(record.read_text())
+    shutil.copyfile(source, out / "other.pt")
+    for other in (source, out / "other.pt", out / "none.pt"):
+        assert uncertainty_scale(other) == 1
+    for text in ("", "[]", "{}", json.dumps(content | {"uncertainty_scale": "x"}), json.dumps(content | {"model": 1})):
+        record.write_text(text)
+        assert uncertainty_scale(out / "model.pt") == 1
+    record.write_text(json.dumps(content | {"uncertainty_scale": 0}))
+    assert uncertainty_scale(out / "model.pt") == 0.1
 
 
 def test_weights_that_are_no_numbers_are_never_written(network, source, tmp_path):

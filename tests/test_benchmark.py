@@ -447,6 +447,11 @@ def test_the_trust_table_counts_failures_that_are_marked(results):
     # Failures 0.5, 0.01 and 1 against successes 0.2 and four of 0.02: 10 of 15 pairs are in order.
     assert list(rows[0].values()) == ["none", "8", "3", "0.667", "67 %", "20 %"]
     assert [row["target"] for row in rows] == ["none", "together"]
+    assert "adapted by" not in render(results).partition("## Trust")[2]
+    adapted = next(run for run in results.runs if (run.target, run.recipe) == ("none", "plus"))
+    adapted.worst, adapted.uncertainty = run.worst, dict.fromkeys(NAMES, 0.5)
+    after = render(results).partition("The same of the models adapted by `plus`")[2]
+    assert "| none | 8 | 3 | 0.500 | 100 % | 100 % |" in after
 
 
 def test_the_profile_takes_a_whole_adaptation_apart(tmp_path):

@@ -122,6 +122,23 @@ def write_report(
 GOOD = (label_map(DISC, CUP), [0.97, 0.95], 0.9)
 
 
+@pytest.mark.parametrize(
+    ("scale", "status", "reason", "uncertainty"),
+    [
+        (1.0, "ok", "", 0.06),
+        (0.65, "ok", "", 0.0923),
+        (0.5, "review", "cup edge uncertain", 0.12),
+        (0.3, "review", "cup edge uncertain; disc edge uncertain", 0.2),
+        (0.01, "review", "cup edge uncertain; disc edge uncertain", 1.0),
+    ],
+)
+def test_a_model_that_grew_surer_of_itself_is_doubted_as_before(scale, status, reason, uncertainty, tmp_path):
+    found = {"eye.png": (label_map(DISC, CUP), [0.965, 0.94], 0.9)}
+    row = write_report(tmp_path, tmp_path / "out", found, uncertainty_scale=scale)["eye.png"]
+    assert (row["status"], row["reason"]) == (status, reason)
+    assert float(row["uncertainty"]) == pytest.approx(uncertainty, abs=1e-4)
+
+
 def test_the_mask_lies_upright_on_the_photograph(tmp_path):
     rows = write_report(tmp_path, tmp_path / "out", {"eye.png": GOOD})
     mask = np.asarray(Image.open(tmp_path / "out" / "masks" / "eye.png"))

@@ -142,6 +142,7 @@ def interrupted(folder, _tiny_network, tmp_path_factory) -> dict:
         ({"rim_sector": 20}, 7),
         ({"mask_format": "nifti"}, 7),
         ({"max_uncertainty": 0.5}, 7),
+        ({"uncertainty_scale": 0.5}, 7),
         ({"min_sharpness": 0.1}, 7),
         ({"max_distance": 2}, 7),
         ({"image_size": 96}, 7),

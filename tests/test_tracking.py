@@ -368,10 +368,10 @@ TRACKED = {
     "training": [{"train_loss", "train_dice", "val_dice", "lr_group_0"} | SCORES],
     "refinement": [{f"{t}_{n}" for t in ("area_share", "reliable_share", "agreement") for n in STRUCTURES}],
     "adaptation": [
-        {"train_loss", "loss_class_balanced", "lr_group_0", "entropy", "photographs"}
+        {"train_loss", "loss_class_balanced", "lr_group_0", "entropy", "uncertainty", "photographs"}
         | {f"teacher_agreement_{name}" for name in STRUCTURES}
         | WATCHED,
-        {"entropy", "photographs"} | WATCHED,
+        {"entropy", "uncertainty", "photographs"} | WATCHED,
     ],
     "evaluation": [SCORES],
     "inference": [{"photographs", "without_disc", "unreadable"} | {f"expected_dice_{name}" for name in STRUCTURES}],
@@ -421,6 +421,6 @@ def test_mlflow_keeps_its_store_in_the_output_folder(photographs, checkpoint, tm
     pytest.importorskip("mlflow")
     call("adaptation", photographs, tmp_path / "out", checkpoint, tracking="mlflow", recipe="bn")
     _, runs = runs_of(tmp_path / "out", "monai_experiment")
-    assert [set(run.data.metrics) for run in runs] == [{"entropy", "photographs"} | WATCHED]
+    assert [set(run.data.metrics) for run in runs] == [{"entropy", "uncertainty", "photographs"} | WATCHED]
     assert runs[0].info.status == "FINISHED"
     assert Path(runs[0].info.artifact_uri.removeprefix("file://")).is_relative_to(tmp_path / "out" / "mlruns")
