@@ -79,7 +79,8 @@ def sampling_error(z: torch.Tensor, weight: torch.Tensor, shift: float, temperat
         temperature: as for the estimate.
 
     Returns:
-        The error in nats, at the temperature given; infinity for a single photograph, or where no pixel has weight.
+        The error in nats, at the temperature given; infinity for a single photograph, where no pixel has weight, and
+        where nothing holds the estimate, as with pixels that are all of one kind.
     """
     total, count = float(weight.sum()), len(z)
     if count < 2 or total <= 0:
@@ -89,7 +90,9 @@ def sampling_error(z: torch.Tensor, weight: torch.Tensor, shift: float, temperat
     share = float(cups.sum()) / total
     variance = share * (1 - share)
     # Of a change in the photographs, each iteration adds this part of the change before it.
-    passed_on = float((cup * (1 - cup) * weight).sum()) / total / variance
+    passed_on = float((cup * (1 - cup) * weight).sum()) / total / variance if variance > 0 else 1.0
+    if passed_on >= 1:
+        return math.inf
     influence = (cups - share * discs) / (total * variance * (1 - passed_on))
     return math.sqrt(count / (count - 1) * float((influence**2).sum()))
 

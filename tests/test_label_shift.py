@@ -126,6 +126,8 @@ def test_one_photograph_tells_nothing_of_a_clinic(network, make_images):
     z = calibrated(0.45, 0.25)[None]
     assert sampling_error(z, torch.ones_like(z), 0.9) == math.inf
     assert sampling_error(torch.zeros(3, 5), torch.zeros(3, 5), 0.0) == math.inf
+    for alike in (-1e3, 0.0, 1e3):
+        assert sampling_error(torch.full((3, 5), alike), torch.ones(3, 5), 0.0) == math.inf
     assert cup_prior_shift(network, [{"image": make_images(1)}], "cpu", 0.9) == 0
 
 
