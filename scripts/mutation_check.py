@@ -210,9 +210,10 @@ CURATED = [
     *_of(
         "bundle/measurements.py",
         ("vcdr=cup_height / disc_height", "vcdr=cup_width / disc_width"),
-        ("np.count_nonzero(cup) / np.count_nonzero(disc)", "np.count_nonzero(cup) / label.size"),
-        ("axis.start + float(pixels.mean())", "axis.start + float(np.median(pixels))"),
-        ("disc, cup = label >= 1, label == 2", "disc, cup = label == 1, label == 2"),
+        ("np.count_nonzero(window == 2) / np.count_nonzero(window)", "np.count_nonzero(window == 2) / label.size"),
+        ("float(pixels.mean() + start)", "float(np.median(pixels) + start)"),
+        ("regions = (label[near] >= 1, label[near] == 2)", "regions = (label[near] == 1, label[near] == 2)"),
+        ("[contour + origin for contour in region_contours", "[contour for contour in region_contours"),
         ("np.where((p > _LEVEL) == region[window], p, field)", "p"),
         ("origin = np.array([top - 1, left - 1]", "origin = np.array([top, left]"),
         ("_largest_without_holes((label == 2) & disc)", "_largest_without_holes(label == 2)"),
@@ -253,7 +254,7 @@ CURATED = [
     ),
     *_of(
         "bundle/label_shift.py",
-        ("torch.sigmoid(z / temperature + shift)", "torch.sigmoid(z / temperature)"),
+        ("share = float((torch.sigmoid(z / temperature + shift)", "share = float((torch.sigmoid(z / temperature)"),
         ("math.log(share / (1 - share)) - odds", "math.log(share / (1 - share)) + odds"),
         ("+ shift) * weight).sum() / total)", "+ shift)).mean())"),
         ("(logits[:, 2] - logits[:, 1]).flatten(1)", "(logits[:, 2] - logits[:, 0]).flatten(1)"),

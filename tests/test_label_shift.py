@@ -117,7 +117,7 @@ def test_the_error_is_that_of_drawing_other_photographs():
     assert np.mean(told) == pytest.approx(np.std(found), rel=0.15)
     # A photograph twice over is as good as two, a pixel twice over is not.
     twice = sampling_error(torch.cat((z, z)), torch.cat((weight, weight)), found[-1])
-    assert twice == pytest.approx(told[-1] / math.sqrt(2), rel=0.02)
+    assert twice == pytest.approx(told[-1] * math.sqrt(0.5 * (80 / 79) / (40 / 39)), rel=1e-4)
     wide = sampling_error(torch.cat((z, z), dim=1), torch.cat((weight, weight), dim=1), found[-1])
     assert wide == pytest.approx(told[-1], rel=1e-6)
 

@@ -8,7 +8,7 @@ from dataclasses import astuple
 import numpy as np
 import pytest
 
-from bundle.measurements import Measurements, bounding_box, clean, measure, region_contours
+from bundle.measurements import Measurements, bounding_box, clean, find_borders, measure, region_contours
 
 Centre = tuple[float, float]
 
@@ -148,3 +148,21 @@ def test_the_box_is_the_smallest_that_holds_the_mask():
     mask = np.zeros((9, 12), dtype=bool)
     mask[2, 5] = mask[6, 8] = True
     assert bounding_box(mask) == (slice(2, 7), slice(5, 9))
+
+
+def test_borders_lie_where_those_of_the_whole_map_do():
+    label = np.zeros((40, 60), np.uint8)
+    label[:20, 30:52] = 1
+    label[4:15, 35:47] = 2
+    probability = np.stack([label >= 1, label == 2]) * 0.4 + np.random.default_rng(0).random((2, 40, 60)) * 0.3
+    for levels in (None, probability):
+        found = find_borders(label, levels)
+        for contours, region, level in zip(
+            found, (label >= 1, label == 2), (None, None) if levels is None else levels, strict=False
+        ):
+            expected = region_contours(region, level)
+            assert len(contours) == len(expected) == 1
+            np.testing.assert_array_equal(contours[0], expected[0])
+        assert found.box == (slice(0, 20), slice(30, 52))
+        assert found.centre == (9.5, 40.5)
+        assert measure(label, levels) == measure(label, borders=found)
