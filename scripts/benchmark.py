@@ -181,7 +181,7 @@ def main() -> None:
     if args.record:
         print(f"{write_record(setup.output, args.record, PHANTOMS)} runs kept in {args.record}", flush=True)
     if "page" in steps:
-        write_pages(planned, setup, args.page, args.figures, args.summary, args.metadata, args.beside)
+        write_pages(planned, setup, args.page, args.figures, args.summary, args.metadata, args.beside, args.record)
     sys.exit(int(failed > 0))
 
 
@@ -528,6 +528,7 @@ def write_pages(
     summaries: Sequence[Path],
     metadata: Path | None = None,
     beside: Path | None = None,
+    record: Path | None = None,
 ) -> None:
     """Write the page, the figures, the short tables and the metadata's scores from what lies in the output folder."""
     import benchmark_page
@@ -537,11 +538,14 @@ def write_pages(
     results = benchmark_page.load([(run, run.folder(setup.output)) for run in planned if run not in missing])
     page, figures = page or setup.output / "benchmark.md", figures or setup.output
     drawn = write_figures(results, setup, figures)
+    facts = {"weights": model_identity(setup.checkpoint), **setup.provenance, "images": setup.images}
+    if record:
+        facts["record"] = os.path.relpath(record, page.parent)
     text = benchmark_page.render(
         results,
         missing=[f"{run.target}/{run.row or run.recipe}/{run.seed}" for run in missing],
         speed=benchmark_page.load_speed(setup.output),
-        facts={"weights": model_identity(setup.checkpoint), **setup.provenance, "images": setup.images},
+        facts=facts,
         figures={name: os.path.relpath(path, page.parent) for name, path in drawn.items()},
         beside=benchmark_page.load(finished(planned, beside)) if beside else None,
     )

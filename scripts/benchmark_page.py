@@ -180,7 +180,8 @@ def render(
         results: all finished runs.
         missing: names of the planned runs that have no result.
         speed: as ``load_speed`` returns it.
-        facts: ``weights``, ``commit``, ``torch``, ``cores``, ``machine`` and ``images`` of the page itself.
+        facts: ``weights``, ``commit``, ``torch``, ``cores``, ``machine`` and ``images`` of the page itself, and
+            ``record``, the file of all scores, relative to the page, if there is one.
         figures: path of each picture, relative to the page, by its name.
         beside: runs of the same harness with another source model.
     """
@@ -520,6 +521,11 @@ def _provenance(results: Results, speed: Mapping[str, Mapping[str, Any]], facts:
         "",
         f"Source weights {facts['weights']}. Commits (+: with changes that were not committed): {'; '.join(commits)};",
         f"this page at {facts['commit']}. Machines: {'; '.join(machines)}.",
+        *(
+            [f"The scores of every photograph in every run are in [{facts['record']}]({facts['record']})."]
+            if facts.get("record")
+            else []
+        ),
     ]
 
 

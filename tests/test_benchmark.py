@@ -650,6 +650,7 @@ def test_the_record_gives_the_page_back_without_the_runs(results, output, tmp_pa
     }
     again = benchmark_page.load((run, elsewhere / run.folder.relative_to(output)) for run in results.runs)
     assert render(again) == render(results)
+    assert "in [record.tar.xz](record.tar.xz)" in render(again, record="record.tar.xz")
     # The same results make the same file, which the repository then need not keep twice.
     benchmark_record.write_record(elsewhere, record, "phantoms")
     assert record.read_bytes() == packed
