@@ -168,6 +168,9 @@ class _Stop(dict):
             raise KeyboardInterrupt
         return super().__getitem__(key)
 
+    def items(self):
+        raise KeyboardInterrupt
+
 
 @pytest.mark.parametrize("done", [1, 3])
 def test_an_interrupted_run_resumes_to_the_same_files(items, refine, tmp_path, done):
