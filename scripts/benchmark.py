@@ -256,6 +256,9 @@ def asked_for(run: Run, setup: Setup) -> dict[str, Any]:
         if settings["cup_prior"]:
             asked["cup_prior"] = [CONFIG["source_cup_share"], CONFIG["least_cup_shift"]]
         asked["augmentation"] = CONFIG["train"]["augmentations"][settings["augmentation"]]
+        if run.recipe == PLUS and run.seed == 0 and not run.row:
+            # The runs that inference is asked of too.
+            asked["uncertainty"] = "expected Dice, scaled"
     return json.loads(json.dumps(asked))
 
 
