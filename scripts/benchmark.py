@@ -47,6 +47,8 @@ REAL, PHANTOMS = "drishti_gs", "phantoms"
 SOURCE, SUPERVISED, PLUS = "source", "supervised", "plus"
 CHECKPOINT = BUNDLE_ROOT / "models" / "model.pt"
 CONFIG = json.loads((BUNDLE_ROOT / "configs" / "adapt.json").read_text(encoding="utf-8"))
+ABLATED = (REAL, PHANTOMS, "severe", "large_cups", "none")
+"""The ablation's targets, unless told: the real one, three that pieces of ``plus`` are for, and one that needs none."""
 PHOTOGRAPHS = 16
 """So many photographs of each made-up target are adapted to, and as many others are scored."""
 QUICK = {"targets": f"{REAL},{PHANTOMS},severe", "ablation_targets": "", "seeds": "0", "images": 8}
@@ -136,7 +138,7 @@ def main() -> None:
     parser.add_argument("--metadata", type=Path, help="the metadata.json whose eval_metrics are to be filled")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--targets", default=",".join((REAL, PHANTOMS, *SHIFTS)))
-    parser.add_argument("--ablation_targets", help="of the ablation, none if empty; default: all targets")
+    parser.add_argument("--ablation_targets", default=",".join(ABLATED), help="of the ablation, none if empty")
     parser.add_argument("--recipes", default=",".join((SOURCE, *CONFIG["recipes"], SUPERVISED)))
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--images", type=int, help="at most so many photographs of each set")
@@ -156,8 +158,7 @@ def main() -> None:
     targets, recipes, steps = (text.split(",") for text in (args.targets, args.recipes, args.steps))
     # Everything is measured against these two.
     recipes = [SOURCE, *(recipe for recipe in recipes if recipe not in (SOURCE, SUPERVISED)), SUPERVISED]
-    ablated = targets if args.ablation_targets is None else args.ablation_targets.split(",")
-    ablated = [target for target in ablated if target]
+    ablated = [target for target in args.ablation_targets.split(",") if target]
     planned = plan(targets, recipes, [int(seed) for seed in args.seeds.split(",")], ablated)
     setup = Setup(
         args.data.absolute(),
@@ -186,17 +187,13 @@ def main() -> None:
 
 
 def plan(
-    targets: Sequence[str], recipes: Sequence[str], seeds: Sequence[int], ablated: Sequence[str] | None = None
+    targets: Sequence[str], recipes: Sequence[str], seeds: Sequence[int], ablated: Sequence[str] = ABLATED
 ) -> list[Run]:
-    """All runs, those of the first seed before the others, then the ablation, on all targets or on those given."""
+    """All runs, those of the first seed before the others, then the ablation on its own targets in the same order."""
     runs = [Run(target, recipe, seed) for seed in seeds for target in targets for recipe in recipes]
     runs = [run for run in runs if run.seed == seeds[0] or depends_on_seed(run.recipe)]
     if PLUS in recipes:
-        runs += [
-            Run(target, PLUS, seeds[0], row)
-            for row in ABLATIONS
-            for target in (targets if ablated is None else ablated)
-        ]
+        runs += [Run(target, PLUS, seed, row) for seed in seeds for row in ABLATIONS for target in ablated]
     return runs
 
 

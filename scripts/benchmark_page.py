@@ -426,17 +426,30 @@ def _ablation(results: Results) -> list[str]:
     if not results.rows:
         return []
     targets = [target for target in results.targets if any(results.of(target, PLUS, row) for row in results.rows)]
-    scores = {f"`{PLUS}`": [_first_seed(results, target) for target in targets]}
-    scores |= {row: [results.score(target, PLUS, row) for target in targets] for row in results.rows}
-    rows = [[name, *map(_points, values), _average(values)] for name, values in scores.items()]
+    rows = [[f"`{PLUS}`", *(_spread([run.score for run in results.of(target, PLUS)], 100) for target in targets)]]
+    rows += [[row, *(_change(_changes(results, target, row)) for target in targets)] for row in results.rows]
     return [
         "## Ablation",
         "",
-        *table(["", *targets, "average"], rows),
+        *table(["", *targets], rows),
         "",
-        f"Mean Dice of one seed. The first row is `{PLUS}` as it is; each other row changes one thing in it.",
+        f"The first row is the mean Dice of `{PLUS}` as it is. Each other row changes one thing in it, and shows by",
+        "how many points that changes the mean Dice: mean and standard deviation of the differences, seed by seed.",
         "",
     ]
+
+
+def _changes(results: Results, target: str, row: str) -> list[float]:
+    """What a row of the ablation changes in the score, for each seed that both were run with."""
+    whole = {run.seed: run.score for run in results.of(target, PLUS)}
+    return [run.score - whole[run.seed] for run in results.of(target, PLUS, row) if run.seed in whole]
+
+
+def _change(values: Sequence[float]) -> str:
+    if not values:
+        return NONE
+    mean, sd = mean_and_sd([100 * value for value in values])
+    return f"{mean:+.2f}" + ("" if math.isnan(sd) else f" ± {sd:.2f}")
 
 
 def _beside(results: Results, beside: Results | None) -> list[str]:

@@ -116,15 +116,14 @@ def test_every_seed_is_planned_only_where_something_is_drawn(monkeypatch):
     assert not any(run.row for run in planned)
 
 
-def test_the_ablation_runs_on_all_targets_with_one_seed(monkeypatch):
+def test_the_ablation_runs_on_its_own_targets_with_every_seed(monkeypatch):
     monkeypatch.setattr(benchmark, "ABLATIONS", {"no teacher": {"teacher": None}})
     monkeypatch.setitem(benchmark.CONFIG["recipes"], "plus", {"max_epochs": 1, "teacher": 0.9})
-    rows = [run for run in benchmark.plan(["none", "all"], ["source", "plus"], [0, 1]) if run.row]
-    assert rows == [Run(target, "plus", 0, "no teacher") for target in ("none", "all")]
-    rows = [run for run in benchmark.plan(["none", "all"], ["source", "plus"], [0, 1], ["all"]) if run.row]
-    assert rows == [Run("all", "plus", 0, "no teacher")]
-    folders = {run.folder(Path("o")) for run in benchmark.plan(["none", "all"], ["source", "plus"], [0, 1])}
-    assert len(folders) == 8
+    planned = benchmark.plan(["none", "all"], ["source", "plus"], [0, 1], ["all", "severe"])
+    rows = [run for run in planned if run.row]
+    assert rows == [Run(target, "plus", seed, "no teacher") for seed in (0, 1) for target in ("all", "severe")]
+    assert len({run.folder(Path("o")) for run in planned}) == len(planned) == 6 + 4
+    assert not [run for run in benchmark.plan(["none"], ["source", "plus"], [0], []) if run.row]
 
 
 def test_a_merge_patch_changes_adds_and_takes_away():
@@ -404,11 +403,15 @@ def test_new_label_free_measures_appear_by_themselves(results):
     assert len(rows) == 2
 
 
-def test_the_ablation_starts_with_the_whole_recipe_of_the_same_seed(results):
-    rows = tables(render(results))["Ablation"]
+def test_the_ablation_shows_what_each_row_changes_seed_by_seed(results, output):
+    # plus has 0.86 and 0.88 there: the differences are -0.01 and -0.05.
+    more = benchmark_page.load([write_run(output, Run("drishti_gs", "plus", 1, "no teacher"), 0.83)]).runs
+    only = benchmark_page.load([write_run(output, Run("none", "plus", 7, "one seed of its own"), 0.83)]).runs
+    rows = tables(render(benchmark_page.Results([*results.runs, *more, *only])))["Ablation"]
     assert [list(row.values()) for row in rows] == [
-        ["`plus`", "81.00", "88.00", "90.00", "86.33"],
-        ["no teacher", "80.00", "80.00", "80.00", "80.00"],
+        ["`plus`", "82.00 ± 1.41", "89.00 ± 1.41", "90.00 ± 0.00"],
+        ["no teacher", "-3.00 ± 2.83", "-8.00", "-10.00"],
+        ["one seed of its own", "–", "–", "–"],
     ]
 
 
