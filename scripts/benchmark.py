@@ -2,7 +2,8 @@
 
     python scripts/benchmark.py --data DATA --output FOLDER [--page docs/benchmark.md --figures docs/images]
         [--summary README.md docs/README.md] [--metadata configs/metadata.json] [--record docs/benchmark_runs.tar.xz]
-        [--workers N] [--targets a,b] [--ablation_targets a] [--recipes a,b] [--seeds 0,1] [--images N]
+        [--workers N] [--targets a,b] [--recipes a,b] [--seeds 0,1] [--ablation_targets a] [--ablation_seeds 0]
+        [--images N] [--steps runs,page]
         [--checkpoint model.pt --image_size 512]
 
 DATA holds ``drishti_gs/train``, ``drishti_gs/test`` and ``refuge/train``: disc crops, ``image/`` and ``label/``. Each
@@ -51,7 +52,7 @@ ABLATED = (REAL, PHANTOMS, "severe", "large_cups", "none")
 """The ablation's targets, unless told: the real one, three that pieces of ``plus`` are for, and one that needs none."""
 PHOTOGRAPHS = 16
 """So many photographs of each made-up target are adapted to, and as many others are scored."""
-QUICK = {"targets": f"{REAL},{PHANTOMS},severe", "ablation_targets": "", "seeds": "0", "images": 8}
+QUICK = {"targets": f"{REAL},{PHANTOMS},severe", "seeds": "0", "images": 8, "steps": "runs,page"}
 CEILING = {
     # All photographs are trained on; a few are looked at again after the last epoch, for nothing is chosen by them.
     "split": "$(@items, @items[:4])",
@@ -138,9 +139,12 @@ def main() -> None:
     parser.add_argument("--metadata", type=Path, help="the metadata.json whose eval_metrics are to be filled")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--targets", default=",".join((REAL, PHANTOMS, *SHIFTS)))
-    parser.add_argument("--ablation_targets", default=",".join(ABLATED), help="of the ablation, none if empty")
+    parser.add_argument(
+        "--ablation_targets", default=",".join(ABLATED), help="those of the targets that the ablation takes"
+    )
     parser.add_argument("--recipes", default=",".join((SOURCE, *CONFIG["recipes"], SUPERVISED)))
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--ablation_seeds", default="0,1")
     parser.add_argument("--images", type=int, help="at most so many photographs of each set")
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="source model; default: the shipped one")
     parser.add_argument("--image_size", type=int, default=CONFIG["image_size"], help="pixels a side the model sees")
@@ -148,7 +152,7 @@ def main() -> None:
     parser.add_argument("--beside", type=Path, help="output folder of runs with another source model, for the page")
     parser.add_argument("--steps", default="runs,ablation,speed,page", help="which of these to do")
     parser.add_argument(
-        "--quick", action="store_true", help="1 seed, 3 targets, 8 photographs of each set, no ablation"
+        "--quick", action="store_true", help="1 seed, 3 targets, 8 photographs of each set, neither ablation nor speed"
     )
     args = parser.parse_args()
     if args.quick:
@@ -158,8 +162,10 @@ def main() -> None:
     targets, recipes, steps = (text.split(",") for text in (args.targets, args.recipes, args.steps))
     # Everything is measured against these two.
     recipes = [SOURCE, *(recipe for recipe in recipes if recipe not in (SOURCE, SUPERVISED)), SUPERVISED]
-    ablated = [target for target in args.ablation_targets.split(",") if target]
-    planned = plan(targets, recipes, [int(seed) for seed in args.seeds.split(",")], ablated)
+    planned = plan(targets, recipes, [int(seed) for seed in args.seeds.split(",")])
+    if PLUS in recipes and not args.quick:
+        ablated = [target for target in args.ablation_targets.split(",") if target in targets]
+        planned += plan_ablation(ablated, [int(seed) for seed in args.ablation_seeds.split(",")])
     setup = Setup(
         args.data.absolute(),
         args.output.absolute(),
@@ -172,7 +178,7 @@ def main() -> None:
         print(f"{read_record(args.record, setup.output)} runs taken from {args.record}", flush=True)
     failed = 0
     if {"runs", "ablation", "page"} & set(steps):
-        for target in {*targets, *ablated}:
+        for target in dict.fromkeys(run.target for run in planned):
             write_target(target, setup)
     wanted = [run for run in planned if ("ablation" if run.row else "runs") in steps]
     if wanted:
@@ -186,15 +192,15 @@ def main() -> None:
     sys.exit(int(failed > 0))
 
 
-def plan(
-    targets: Sequence[str], recipes: Sequence[str], seeds: Sequence[int], ablated: Sequence[str] = ABLATED
-) -> list[Run]:
-    """All runs, those of the first seed before the others, then the ablation on its own targets in the same order."""
+def plan(targets: Sequence[str], recipes: Sequence[str], seeds: Sequence[int]) -> list[Run]:
+    """All runs but the ablation's, those of the first seed before the others."""
     runs = [Run(target, recipe, seed) for seed in seeds for target in targets for recipe in recipes]
-    runs = [run for run in runs if run.seed == seeds[0] or depends_on_seed(run.recipe)]
-    if PLUS in recipes:
-        runs += [Run(target, PLUS, seed, row) for seed in seeds for row in ABLATIONS for target in ablated]
-    return runs
+    return [run for run in runs if run.seed == seeds[0] or depends_on_seed(run.recipe)]
+
+
+def plan_ablation(targets: Sequence[str], seeds: Sequence[int]) -> list[Run]:
+    """Every row on every target, those of the first seed before the others."""
+    return [Run(target, PLUS, seed, row) for seed in seeds for row in ABLATIONS for target in targets]
 
 
 def depends_on_seed(recipe: str) -> bool:

@@ -116,14 +116,13 @@ def test_every_seed_is_planned_only_where_something_is_drawn(monkeypatch):
     assert not any(run.row for run in planned)
 
 
-def test_the_ablation_runs_on_its_own_targets_with_every_seed(monkeypatch):
-    monkeypatch.setattr(benchmark, "ABLATIONS", {"no teacher": {"teacher": None}})
-    monkeypatch.setitem(benchmark.CONFIG["recipes"], "plus", {"max_epochs": 1, "teacher": 0.9})
-    planned = benchmark.plan(["none", "all"], ["source", "plus"], [0, 1], ["all", "severe"])
-    rows = [run for run in planned if run.row]
-    assert rows == [Run(target, "plus", seed, "no teacher") for seed in (0, 1) for target in ("all", "severe")]
-    assert len({run.folder(Path("o")) for run in planned}) == len(planned) == 6 + 4
-    assert not [run for run in benchmark.plan(["none"], ["source", "plus"], [0], []) if run.row]
+def test_the_ablation_has_targets_and_seeds_of_its_own(monkeypatch):
+    monkeypatch.setattr(benchmark, "ABLATIONS", {"no teacher": {"teacher": None}, "all": {}})
+    rows = benchmark.plan_ablation(["all", "severe"], [0, 2])
+    expected = [(t, "plus", s, row) for s in (0, 2) for row in ("no teacher", "all") for t in ("all", "severe")]
+    assert rows == [Run(*run) for run in expected]
+    runs = benchmark.plan(["all", "severe"], ["source", "plus"], [0, 2])
+    assert len({run.folder(Path("o")) for run in runs + rows}) == len(runs + rows) == 6 + 8
 
 
 def test_a_merge_patch_changes_adds_and_takes_away():
