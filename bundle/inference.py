@@ -27,7 +27,7 @@ from bundle.handlers import finished_items
 from bundle.laterality import Laterality, guess_laterality
 from bundle.mask_files import MASK_SUFFIXES, check_mask_format, write_mask
 from bundle.measurements import Borders, Measurements, clean, find_borders, measure
-from bundle.overlays import draw_overlay, outlined_close_up
+from bundle.overlays import outlined_close_up, overlay_pixels
 from bundle.png import write_png
 from bundle.records import Records
 from bundle.report import Entry, Report, Row, small_jpeg, summary_line
@@ -292,7 +292,7 @@ class ReportWriter:
         with atomic_write(safe_output_path(self.output_dir, mask)) as path:
             write_mask(label, path, self.mask_format, Path(self.items[name]["image"]))
         with atomic_write(safe_output_path(self.output_dir, overlay)) as path:
-            write_png(np.asarray(draw_overlay(photograph, label, borders=borders)), path)
+            write_png(overlay_pixels(photograph, label, borders=borders), path)
         close_up = outlined_close_up(photograph, label, borders=borders)
         picture, outlines = close_up or (Image.fromarray(photograph), None)
         self._record(name, Entry(row, small_jpeg(picture), mask, overlay, outlines, rims))

@@ -16,11 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
-from skimage.measure import approximate_polygon
 
 from bundle.measurements import Borders, Contour, Label, find_borders
 
-__all__ = ["CUP_COLOUR", "DISC_COLOUR", "Outlines", "close_up", "draw_overlay", "gallery", "outlined_close_up"]
+__all__ = [
+    "CUP_COLOUR",
+    "DISC_COLOUR",
+    "Outlines",
+    "close_up",
+    "draw_overlay",
+    "gallery",
+    "outlined_close_up",
+    "overlay_pixels",
+]
 
 Colour = tuple[int, int, int]
 
@@ -32,16 +40,15 @@ _HALO_WIDTH = 2.1
 """Width of the dark edge in line widths."""
 _DASH, _GAP = 4.5, 3.0
 """Length of the cup's dashes and of what lies between them, in line widths."""
-_STEP = 0.15
-"""Points that a smooth contour keeps are this many roots of their number apart, 0.02 pixels off a circle."""
+_STEP = 0.3
+"""Points that a smooth contour keeps are this many roots of their number apart, 0.06 pixels off a circle."""
 _SMOOTHING = 1.5
-"""Standard deviation in contour points (about one pixel) by which the stairs of a pixel mask are smoothed away."""
+"""Standard deviation in contour points (about one pixel) by which the stairs of a pixel mask are smoothed away; where
+the points that are kept are farther apart it is half of that, so that what lies between them counts too."""
 _LARGEST_SHARE_OF_DISC = 0.015
 """A line is never wider than this share of the disc's height: a wider one would hide the border it marks."""
 _PATH_UNITS = 10
 """SVG coordinates are whole numbers of this part of a pixel, which is shorter than decimals."""
-_PATH_TOLERANCE = 0.2
-"""How far a simplified SVG path may leave the contour, in pixels of the picture."""
 
 
 class Outlines(NamedTuple):
@@ -78,16 +85,30 @@ def draw_overlay(
     Raises:
         ValueError: if the shapes do not fit.
     """
+    return Image.fromarray(overlay_pixels(image, label, width_share=width_share, borders=borders))
+
+
+def overlay_pixels(
+    image: NDArray[np.uint8], label: Label, *, width_share: float = 0.004, borders: Borders | None = None
+) -> NDArray[np.uint8]:
+    """As :func:`draw_overlay`, but an array ``H x W x 3``, which a large photograph is sooner."""
     _check_pair(image, label)
-    picture = Image.fromarray(image)
     borders = borders or find_borders(label)
     if borders.box is None:
+        picture = Image.fromarray(image)
         _draw_banner(picture, "no disc found")
-        return picture
-    disc_height = borders.box[0].stop - borders.box[0].start
-    width = max(1.0, min(width_share * min(picture.size), _LARGEST_SHARE_OF_DISC * disc_height))
-    _draw_contours(picture, borders, scale=1.0, origin=(0.0, 0.0), width=width)
-    return picture
+        return np.asarray(picture)
+    height = borders.box[0].stop - borders.box[0].start
+    width = max(1.0, min(width_share * min(label.shape), _LARGEST_SHARE_OF_DISC * height))
+    # Only what the lines may touch becomes a picture, which Pillow copies twice.
+    reach = math.ceil(_HALO_WIDTH * width) + 4
+    window = tuple(slice(max(0, axis.start - reach), axis.stop + reach) for axis in borders.box)
+    picture = Image.fromarray(np.ascontiguousarray(image[window]))
+    origin = (float(window[1].start), float(window[0].start))
+    _draw_contours(picture, borders, scale=1.0, origin=origin, width=width)
+    drawn = image.copy()
+    drawn[window] = np.asarray(picture)
+    return drawn
 
 
 def close_up(image: NDArray[np.uint8], label: Label, size: int = 384, margin: float = 0.6) -> Image.Image | None:
@@ -208,7 +229,7 @@ def _cut_around_disc(
 def _path(points: Contour) -> str:
     """A closed contour, (x, y) in pixel corners, as SVG path data: an absolute start and relative lines."""
     # Steps between rounded points: rounding the steps themselves would let the line drift.
-    corners = np.rint(approximate_polygon(points, _PATH_TOLERANCE) * _PATH_UNITS).astype(int)
+    corners = np.rint(points * _PATH_UNITS).astype(int)
     steps = np.diff(corners[:-1], axis=0)
     return f"M{corners[0, 0]} {corners[0, 1]}l" + " ".join(f"{x} {y}" for x, y in steps) + "z"
 
@@ -231,8 +252,8 @@ def _to_picture(contour: Contour, scale: float, origin: tuple[float, float]) -> 
     """A contour's (row, column) as (x, y) in pixel corners of the picture, without the stairs of the pixel mask."""
     points = contour[:, ::-1]
     if len(points) > 10 * _SMOOTHING:
-        ring = ndimage.gaussian_filter1d(points[:-1], _SMOOTHING, axis=0, mode="wrap")
-        ring = ring[:: max(1, int(_STEP * math.sqrt(len(ring))))]
+        step = max(1, int(_STEP * math.sqrt(len(points))))
+        ring = ndimage.gaussian_filter1d(points[:-1], max(_SMOOTHING, step / 2), axis=0, mode="wrap")[::step]
         points = np.concatenate([ring, ring[:1]])
     return (points + 0.5 - np.asarray(origin)) * scale
 

@@ -52,7 +52,7 @@ STAGES: dict[str, list[tuple[Any, str]]] = {
     "measure": [
         (inference, name) for name in ("find_borders", "measure", "measure_rims", "guess_laterality", "sharpness")
     ],
-    "overlay": [(inference, "draw_overlay")],
+    "overlay": [(inference, "overlay_pixels")],
     "close-up": [(inference, "outlined_close_up"), (inference, "small_jpeg")],
     "write mask, overlay, record": [(inference, "write_mask"), (inference, "write_png"), (records.Records, "save")],
     "report": [(report.Report, "write")],

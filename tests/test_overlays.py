@@ -63,6 +63,14 @@ def test_overlay_has_the_colours_where_the_borders_are(image: np.ndarray, label:
     assert (y.min(), y.max()) == pytest.approx((CENTRE_Y - CUP[1], CENTRE_Y + CUP[1]), abs=2)
 
 
+def test_overlay_draws_the_same_lines_wherever_the_disc_lies(image: np.ndarray, label: np.ndarray) -> None:
+    """Lines of the largest width; only a window around the disc is drawn in."""
+    edges = ((60, 50), (30, 20))
+    padded = draw_overlay(np.pad(image, (*edges, (0, 0))), np.pad(label, edges), width_share=1.0)
+    alone = np.asarray(draw_overlay(image, label, width_share=1.0))
+    np.testing.assert_array_equal(np.asarray(padded)[60:-50, 30:-20], alone)
+
+
 def test_disc_is_solid_and_cup_is_dashed(image: np.ndarray, label: np.ndarray) -> None:
     pixels = np.asarray(draw_overlay(image, label, width_share=0.01))
     angles = np.linspace(0, 2 * np.pi, 720, endpoint=False)
