@@ -569,11 +569,11 @@ def replace_summary(page: Path, results: Results) -> None:
 
 def summary(results: Results) -> str:
     """A short table, in Markdown: the shipped model, the best peer, ``grad_cl`` and ``plus`` on the real target."""
-    header = ["Dice in percent", "disc Dice", "cup Dice", "mean Dice", "vCDR error"]
+    header = ["Dice in percent", "disc Dice", "cup Dice", "mean Dice", "vCDR error", "gap closed"]
     rows = []
     for run in results.of(REAL, SOURCE)[:1]:
         if run.forgotten:
-            rows.append(["REFUGE held out (the source), shipped model", *_summary_cells([run.forgotten])])
+            rows.append(["REFUGE held out (the source), shipped model", *_summary_cells([run.forgotten]), NONE])
     names = {SOURCE: "shipped model"}
     for recipe in dict.fromkeys((results.best_peer(), "grad_cl", PLUS)):
         best = " (best published peer)" if recipe == results.best_peer() else ""
@@ -581,7 +581,7 @@ def summary(results: Results) -> str:
     for recipe, name in names.items():
         if runs := results.of(REAL, recipe):
             cells = _summary_cells([run.metrics for run in runs])
-            rows.append([f"Drishti-GS test (another camera), {name}", *cells])
+            rows.append([f"Drishti-GS test (another camera), {name}", *cells, _share(results.gap(REAL, recipe))])
     return "\n".join(table(header, rows))
 
 
