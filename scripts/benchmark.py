@@ -52,7 +52,7 @@ ABLATED = (REAL, PHANTOMS, "severe", "large_cups", "none")
 """The ablation's targets, unless told: the real one, three that pieces of ``plus`` are for, and one that needs none."""
 PHOTOGRAPHS = 16
 """So many photographs of each made-up target are adapted to, and as many others are scored."""
-QUICK = {"targets": f"{REAL},{PHANTOMS},severe", "seeds": "0", "images": 8, "steps": "runs,page"}
+QUICK = {"targets": f"{REAL},{PHANTOMS},severe", "seeds": "0", "images": 4, "steps": "runs,page"}
 CEILING = {
     # All photographs are trained on; a few are looked at again after the last epoch, for nothing is chosen by them.
     "split": "$(@items, @items[:4])",
@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--beside", type=Path, help="output folder of runs with another source model, for the page")
     parser.add_argument("--steps", default="runs,ablation,speed,page", help="which of these to do")
     parser.add_argument(
-        "--quick", action="store_true", help="1 seed, 3 targets, 8 photographs of each set, neither ablation nor speed"
+        "--quick", action="store_true", help="1 seed, 3 targets, 4 photographs of each set, neither ablation nor speed"
     )
     args = parser.parse_args()
     if args.quick:
