@@ -109,9 +109,10 @@ class KeepFreedMemory:
     """Let the process keep the memory of one step for the next, instead of giving it back and asking for it again.
 
     By default the C library hands every large block back to the system when it is freed. A step of training on a CPU
-    frees gigabytes of activations, and the system then clears each page anew: a fifth of the time. While the engine
-    runs, blocks below a size are kept; when it has completed, what is free goes back. No result changes. Where the C
-    library is not glibc, nothing happens.
+    frees gigabytes of activations, and the system then clears each page anew, which takes a good part of the step
+    (docs/plus.md). While the engine runs, blocks below a size are kept; when it has completed, what is free goes back;
+    after an error it stays, for then the process ends. No result changes. Where the C library is not glibc, nothing
+    happens.
 
     Args:
         largest: of the blocks that are kept, in MiB; larger ones are as before, which bounds what can lie idle.

@@ -91,7 +91,7 @@ def draw_overlay(
 def overlay_pixels(
     image: NDArray[np.uint8], label: Label, *, width_share: float = 0.004, borders: Borders | None = None
 ) -> NDArray[np.uint8]:
-    """As :func:`draw_overlay`, but an array ``H x W x 3``, which a large photograph is sooner."""
+    """As :func:`draw_overlay`, but an array ``H x W x 3`` ``uint8``, without a copy of the photograph as a picture."""
     _check_pair(image, label)
     borders = borders or find_borders(label)
     if borders.box is None:
@@ -100,7 +100,7 @@ def overlay_pixels(
         return np.asarray(picture)
     height = borders.box[0].stop - borders.box[0].start
     width = max(1.0, min(width_share * min(label.shape), _LARGEST_SHARE_OF_DISC * height))
-    # Only what the lines may touch becomes a picture, which Pillow copies twice.
+    # Pillow copies what it draws on, there and back: only the part that the lines may touch.
     reach = math.ceil(_HALO_WIDTH * width) + 4
     window = tuple(slice(max(0, axis.start - reach), axis.stop + reach) for axis in borders.box)
     picture = Image.fromarray(np.ascontiguousarray(image[window]))
