@@ -78,3 +78,23 @@ def test_trust_pairs_each_photographs_uncertainty_with_its_worst_structure(monke
     assert stages == ["inference", "evaluation"]
     assert trust.show("a set", pairs) == pairs
     assert capsys.readouterr().out == "| a set | 3 | 2 | 1.000 |\n"
+
+
+def test_trust_shows_apart_the_photographs_whose_label_has_both_structures(monkeypatch, tmp_path, capsys):
+    def measured(photographs: Path, results: Path, view: str) -> list[tuple[float, bool]]:
+        # A disc-only set has uncertain cups and no failure that a label could show.
+        return [(0.9, False)] if "idrid" in str(photographs) else [(0.5, True), (0.1, False)]
+
+    monkeypatch.setattr(trust, "measured", measured)
+    monkeypatch.setattr(trust, "write_dataset", lambda *args, **kwargs: None)
+    monkeypatch.setattr(trust, "split_source", lambda *args: ([], []))
+    monkeypatch.setattr(trust, "list_photographs", lambda *args, **kwargs: [])
+    monkeypatch.setattr(trust, "write_shifted", lambda *args: None)
+    monkeypatch.setattr(sys, "argv", ["trust.py", "--data", "DATA", "--output", str(tmp_path), "--shifts", "none"])
+    trust.main()
+    rows = dict(line.split(" | ", 1) for line in capsys.readouterr().out.splitlines()[2:])
+    assert rows["| made-up, together"] == "4 | 2 | 1.000 |"
+    assert rows["| real, together"] == "8 | 3 | 0.600 |"
+    assert rows["| real, together, without those whose cups have no label"] == "6 | 3 | 1.000 |"
+    assert rows["| all together"] == "12 | 5 | 0.714 |"
+    assert rows["| all together, without those whose cups have no label"] == "10 | 5 | 1.000 |"
