@@ -9,7 +9,8 @@
 DATA holds ``drishti_gs/train``, ``drishti_gs/test`` and ``refuge/train``: disc crops, ``image/`` and ``label/``. Each
 finished run is kept in FOLDER and not repeated unless its weights, recipe or target changed; ``--record`` is a file of
 the scores of all of them, read first and written last. The labels of a target's adaptation set are opened by the
-ceiling ``supervised`` alone. ``--quick`` is a small version of it.
+ceiling ``supervised`` alone. ``--quick`` is a small version of it. A target ``drishti_gs+severe`` is that real camera
+made worse by that shift; it is run when it is named.
 """
 
 from __future__ import annotations
@@ -278,18 +279,23 @@ def finished(planned: Sequence[Run], output: Path) -> list[tuple[Run, Path]]:
 
 def made_of(target: str) -> str:
     """What settles a target's pictures, beside the photographs that they are made of."""
-    return repr(SHIFTS[target]) if target in SHIFTS else target
+    photographed, plus, shift = target.rpartition("+")
+    return f"{photographed}{plus}{SHIFTS[shift]!r}" if shift in SHIFTS else target
 
 
 def write_target(target: str, setup: Setup) -> None:
-    """Make a target of held-out source photographs, unless it is there: every other one to adapt to, the rest to score.
+    """Make a target, unless it is there.
+
+    Held-out source photographs make one, every other to adapt to and the rest to score; or, shifted, the real target's
+    own two parts (``drishti_gs+severe``).
 
     Raises:
         SystemExit: there is no such target.
     """
     if target == REAL:
         return
-    if target != PHANTOMS and target not in SHIFTS:
+    photographed, plus, shift = target.rpartition("+")
+    if target != PHANTOMS and (shift not in SHIFTS or (plus and photographed != REAL)):
         sys.exit(f"error: there is no target {target}. Use some of {', '.join((REAL, PHANTOMS, *SHIFTS))}.")
     folder = setup.output / "targets" / target
     made = json.dumps([made_of(target), setup.images])
@@ -297,15 +303,22 @@ def write_target(target: str, setup: Setup) -> None:
         return
     shutil.rmtree(folder, ignore_errors=True)
     count = 2 * (setup.images or PHOTOGRAPHS)
-    if target == PHANTOMS:
+    if photographed == REAL:
+        adapt, score = (
+            list_photographs(setup.data / REAL / split, labels="required")[: setup.images]
+            for split in ("train", "test")
+        )
+    elif target == PHANTOMS:
         write_dataset(folder / "all", count, kind="crop", cameras=("tight_red", "harsh"), seed=900)
         items = list_photographs(folder / "all", labels="required")
+        adapt, score = items[::2], items[1::2]
     else:
         items = split_source(list_photographs(setup.data / "refuge" / "train", labels="required"), 0.2, 0)[1][:count]
-    # In the order of their names, so that both parts hold normal and glaucomatous eyes, or both cameras.
-    for part, chosen in (("adapt", items[::2]), ("score", items[1::2])):
-        if target in SHIFTS:
-            write_shifted(chosen, folder / part, target)
+        # In the order of their names, so that both parts hold normal and glaucomatous eyes, as with both cameras above.
+        adapt, score = items[::2], items[1::2]
+    for part, chosen in (("adapt", adapt), ("score", score)):
+        if target != PHANTOMS:
+            write_shifted(chosen, folder / part, shift)
             continue
         for item in chosen:
             for kind in ("image", "label"):

@@ -200,6 +200,34 @@ def test_phantoms_of_both_cameras_are_in_both_halves(data, output):
     assert not (output / "targets" / "phantoms" / "all").exists()
 
 
+def test_a_real_target_made_worse_keeps_its_own_parts_and_its_labels(data, output):
+    for split, number in (("train", 2), ("test", 3)):
+        write_dataset(data / "drishti_gs" / split, number, kind="crop", cameras=("plain",), seed=number)
+    setup = Setup(data, output)
+    benchmark.write_target("drishti_gs+all", setup)
+    for split, folder in (
+        ("train", setup.adaptation_set("drishti_gs+all")),
+        ("test", setup.scored_set("drishti_gs+all")),
+    ):
+        assert names_in(folder) == names_in(data / "drishti_gs" / split)
+        name = names_in(folder)[0][0]
+        before, after = (
+            np.asarray(Image.open(root / "image" / f"{name}.png").convert("RGB"), dtype=float).mean()
+            for root in (data / "drishti_gs" / split, folder)
+        )
+        assert after < before
+        # The shift's zoom of 1.25 holds for photograph and label alike.
+        areas = [
+            (np.asarray(Image.open(root / "label" / f"{name}.png")) > 0).sum()
+            for root in (data / "drishti_gs" / split, folder)
+        ]
+        assert areas[1] / areas[0] == pytest.approx(1.25**2, rel=0.05)
+    assert benchmark.made_of("drishti_gs+all") != benchmark.made_of("all")
+    for unknown in ("drishti_gs+nothing", "phantoms+all"):
+        with pytest.raises(SystemExit, match="no target"):
+            benchmark.write_target(unknown, setup)
+
+
 def test_a_target_is_written_once_and_again_when_its_shift_changes(data, output, monkeypatch):
     setup = Setup(data, output, images=1)
     benchmark.write_target("low_light", setup)
