@@ -106,13 +106,16 @@ class SplitBatches(Sampler):
         data: the photographs.
         batch_size: photographs a batch, of all processes together.
         drop_last: leave out a last batch that is not full.
+        photographs: at most so many of them, drawn anew each time; None for all.
 
     Raises:
         CallError: when there are fewer photographs than processes, or batches smaller than that.
     """
 
-    def __init__(self, data: Sized, batch_size: int, drop_last: bool = False) -> None:
-        self.batches = BatchSampler(RandomSampler(data), batch_size, drop_last) if len(data) else []  # type: ignore
+    def __init__(self, data: Sized, batch_size: int, drop_last: bool = False, photographs: int | None = None) -> None:
+        count = min(len(data), photographs or len(data))
+        order = RandomSampler(data, num_samples=count) if count else []  # type: ignore
+        self.batches = BatchSampler(order, batch_size, drop_last)
         processes = idist.get_world_size()
         if 0 < len(data) < processes or batch_size < processes:
             raise CallError(

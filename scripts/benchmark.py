@@ -252,8 +252,9 @@ def asked_for(run: Run, setup: Setup) -> dict[str, Any]:
         own = direct.pop(f"recipes#{PLUS}", CONFIG["recipes"][run.recipe])
         settings = choose_recipe({run.recipe: own}, run.recipe, CONFIG["recipe_defaults"])
         asked["direct"] = direct
-        # A new setting whose default is none, off or zero leaves the old recipes as they were.
-        asked["settings"] = {key: value for key, value in settings.items() if value}
+        # A new setting whose default is none, off or zero leaves the old recipes as they were, and no target here has
+        # as many photographs as an epoch takes.
+        asked["settings"] = {key: value for key, value in settings.items() if value and key != "photographs_per_epoch"}
         asked["losses"] = {name: CONFIG["train"]["losses"][name] for name in settings["losses"]}
         if settings["consensus"]:
             asked["consensus"] = CONFIG["consensus"]

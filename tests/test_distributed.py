@@ -278,16 +278,21 @@ def test_dealt_batches_are_those_of_one_process(photographs, batch_size, count, 
     assert [share[i] for i in range(len(shares[0])) for share in shares if share[i]] == whole
 
 
+@pytest.mark.parametrize("at_most", [None, 100, 4])
 @pytest.mark.parametrize(("photographs", "batch_size", "count"), [(5, 4, 2), (8, 4, 2), (9, 4, 3), (7, 3, 3)])
-def test_split_batches_are_those_of_one_process(photographs, batch_size, count, as_process):
+def test_split_batches_are_those_of_one_process(photographs, batch_size, count, at_most, as_process):
     data = list(range(photographs))
     torch.manual_seed(3)
     whole = [batch.tolist() for batch in DataLoader(data, batch_size, shuffle=True)]
+    if at_most == 4:
+        first = [i for batch in whole for i in batch][:at_most]
+        whole = [first[i : i + batch_size] for i in range(0, at_most, batch_size)]
     shares = []
     for rank in range(count):
         as_process(rank, count)
         torch.manual_seed(3)
-        shares.append([batch.tolist() for batch in DataLoader(data, batch_sampler=SplitBatches(data, batch_size))])
+        split = SplitBatches(data, batch_size, photographs=at_most)
+        shares.append([batch.tolist() for batch in DataLoader(data, batch_sampler=split)])
     for batch, parts in zip(whole, zip(*shares, strict=True), strict=True):
         rows = [i for part in parts for i in part]
         assert set(rows) == set(batch)

@@ -225,6 +225,19 @@ def test_few_photographs_are_seen_more_often(least_steps, epochs, target, checkp
     assert (trainer.state.epoch_length, trainer.state.max_epochs) == (2, epochs)
 
 
+def test_of_many_photographs_each_epoch_sees_others(target, checkpoint, tmp_path):
+    """So that the time it takes does not grow with the folder."""
+    few = {"recipes#plus#photographs_per_epoch": 2, "recipes#plus#max_epochs": 4, "recipes#plus#least_steps": 0}
+    folders = {"dataset_dir": str(target), "output_dir": str(tmp_path), "checkpoint": checkpoint}
+    stage = workflow("adapt", **TINY | few | folders | {"batch_size": 2, "view": "crop"})
+    stage.initialize()
+    trainer, sampler = (stage.parser.get_parsed_content(f"train#{part}") for part in ("trainer", "sampler"))
+    assert (trainer.state.epoch_length, trainer.state.max_epochs) == (1, 4)
+    epochs = [list(sampler) for _ in range(20)]
+    assert all(len(set(epoch)) == 2 for epoch in epochs)
+    assert {index for epoch in epochs for index in epoch} == set(range(6))
+
+
 def test_bn_changes_statistics_only(target, checkpoint, tmp_path):
     run("adapt", target, tmp_path, checkpoint=checkpoint, recipe="bn")
     before, after = torch.load(checkpoint, weights_only=True), weights(tmp_path)
