@@ -496,7 +496,7 @@ def _speed(speed: Mapping[str, Mapping[str, Any]]) -> list[str]:
         rows.append(["then segmenting", seconds, f"{per_photograph:.2f}", f"{inference['inference_gib']:.2f}"])
         lines += [
             f"Each is a command on {count} Drishti-GS crops of 512 px, with two threads, no GPU, its start included.",
-            "Timed once each, on cores that other work used for part of the time: no ranking of close ones.",
+            "Timed once each: no ranking of close ones.",
             "",
             *table(["recipe", "seconds", "seconds a photograph", "peak memory GiB"], rows),
             "",
