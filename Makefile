@@ -65,7 +65,7 @@ format: $(VENV)/ready-test
 # shows the runs of another source model (docs/plus.md) too.
 benchmark: $(VENV)/ready-benchmark
 	@test -n "$(DATA)" || { echo "error: say make benchmark DATA=dir" >&2; exit 2; }
-	$(BIN)/python scripts/benchmark.py --data "$(DATA)" $(if $(WORKERS),--workers $(WORKERS)) $(if $(BESIDE),--beside "$(BESIDE)") $(if $(QUICK), \
+	$(BIN)/python -m bundle.benchmark.runs --data "$(DATA)" $(if $(WORKERS),--workers $(WORKERS)) $(if $(BESIDE),--beside "$(BESIDE)") $(if $(QUICK), \
 		--quick --output output/benchmark-quick, --output output/benchmark --page docs/benchmark.md \
 		--figures docs/images --summary README.md docs/README.md --metadata configs/metadata.json --record docs/benchmark_runs.tar.xz)
 
@@ -74,12 +74,12 @@ release: $(VENV)/ready
 
 label-server: $(LABEL)/ready
 	@test -n "$(STUDIES)" || { echo "error: say make label-server STUDIES=dir" >&2; exit 2; }
-	$(LABEL)/bin/python scripts/label_server.py --studies "$(STUDIES)" --port $(or $(PORT),8000) \
+	$(LABEL)/bin/python -m bundle.annotation.label_server --studies "$(STUDIES)" --port $(or $(PORT),8000) \
 		$(foreach model,$(MODELS),--model "$(model)")
 
 # The readers of photographs run here with other versions of NumPy and pydicom, so their tests do too.
 test-label: $(LABEL)/ready
-	$(LABEL)/bin/python -m pytest tests/test_label_server.py tests/test_label_load.py tests/test_photographs.py
+	$(LABEL)/bin/python -m pytest tests/integration/test_label_server.py tests/robustness/test_label_load.py tests/data/test_readers.py
 
 clean:
 	rm -rf demo dist output .pytest_cache .mypy_cache .ruff_cache

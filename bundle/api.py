@@ -7,141 +7,30 @@ from __future__ import annotations
 
 import json
 import logging
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
-from monai.utils import ensure_tuple
 from numpy.typing import NDArray
 
+from bundle.data.array_reader import ArrayReader
+from bundle.data.limits import MIN_SIDE
 from bundle.errors import CallError
-from bundle.handlers import finished_items
-from bundle.inference import ReportWriter
-from bundle.measurements import Measurements
-from bundle.network import DiscCupUNet
-from bundle.photographs import MIN_SIDE, PhotographReader
-from bundle.provenance import model_identity
-from bundle.rims import Rims
+from bundle.report.collector import ResultCollector
+from bundle.results import Adaptation, Model, Segmentation
 from bundle.stages import BUNDLE_ROOT, STAGES, run_stage
 
-__all__ = ["Adaptation", "Model", "Segmentation", "adapt", "load", "segment"]
+__all__ = ["adapt", "load", "segment"]
+
+logger = logging.getLogger(__name__)
 
 Photograph = str | PathLike[str] | NDArray[np.uint8]
 _OURS = ("bundle_root", "checkpoint", "dataset_dir", "items", "network", "output_dir")
-
-
-@dataclass(frozen=True, eq=False)
-class Model:
-    """A network with its weights.
-
-    Attributes:
-        checkpoint: the file that the weights were read from.
-        network: takes B x 3 x W x H (both multiples of 32, intensities (v - 127) / 128) and gives logits of background,
-            disc rim and optic cup.
-    """
-
-    checkpoint: Path
-    network: DiscCupUNet
-
-    def __str__(self) -> str:
-        return model_identity(self.checkpoint)
-
-
-@dataclass(frozen=True, eq=False)
-class Segmentation:
-    """What was found in one photograph.
-
-    Attributes:
-        image: its path, relative to the folder that was given, or as it was given; an array's number.
-        status: ``ok``, ``review``, ``no_disc`` or ``unreadable``.
-        reason: why the status is not ``ok``, in words.
-        label: H x W, uint8: 0 background, 1 disc rim, 2 optic cup; the optic disc is both. None if it was unreadable.
-        measurements: cup-to-disc ratios and sizes; NaN without a disc.
-        rims: widths of the rim, and which eye it is; NaN without a cup.
-        uncertainty: 0 to 1, the larger the poorer the contours are likely to be; NaN without a disc.
-    """
-
-    image: str
-    status: str
-    reason: str = ""
-    label: NDArray[np.uint8] | None = None
-    measurements: Measurements = Measurements()
-    rims: Rims = Rims()
-    uncertainty: float = math.nan
-
-
-@dataclass(frozen=True, eq=False)
-class Adaptation:
-    """What adapting to a camera gave.
-
-    Attributes:
-        model: the adapted model.
-        record: ``adaptation.json``: recipe, seed, and what was measured without labels before and after.
-    """
-
-    model: Model
-    record: dict[str, Any]
-
-
-class ArrayReader(PhotographReader):
-    """``PhotographReader`` that also knows photographs in memory.
-
-    Args:
-        arrays: by the name that is read, H x W x 3 or H x W, uint8.
-    """
-
-    def __init__(self, arrays: Mapping[str, NDArray[np.uint8]]) -> None:
-        super().__init__()
-        self.arrays = arrays
-
-    def get_data(  # type: ignore[override]
-        self, img: Sequence[str] | str
-    ) -> tuple[torch.Tensor, dict[str, Any]]:
-        """As ``PhotographReader``; an array counts as a photograph that says nothing of the eye."""
-        (name,) = ensure_tuple(img)
-        if name not in self.arrays:
-            return super().get_data(img)
-        array = self.arrays[name]
-        colour = array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=-1)
-        # A copy: the network and the writer must not see what the caller does with the array meanwhile.
-        values = torch.from_numpy(np.array(colour, dtype=np.uint8)).transpose(0, 1)
-        meta = {"spatial_shape": np.asarray(values.shape[:2]), "original_channel_dim": -1}
-        return values, meta | {"filename_or_obj": name, "format": "array", "laterality": ""}
-
-
-class ResultCollector(ReportWriter):
-    """``ReportWriter`` that writes nothing and keeps the results.
-
-    Attributes:
-        results: by the photograph's name.
-    """
-
-    def attach(self, engine: Engine) -> None:
-        self.results: dict[str, Segmentation] = {}
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
-
-    def collect(self, engine: Engine) -> None:
-        """Keep what is said of the photographs of one iteration."""
-        for item, output in finished_items(engine):
-            found = self.assess(item, output)
-            row = found.row
-            self.results[item["name"]] = Segmentation(
-                row.image, row.status, row.reason, found.label, found.measurements, found.rims, row.uncertainty
-            )
-
-    def of(self, name: str) -> Segmentation:
-        """The result of a photograph."""
-        if name in self.results:
-            return self.results[name]
-        return Segmentation(self._relative(name), "unreadable", self.dataset.unreadable[name])
 
 
 def load(checkpoint: str | PathLike[str] | None = None, **settings: Any) -> Model:

@@ -1,10 +1,17 @@
-"""What can go wrong by the caller's doing, each with the line that the caller reads."""
+"""A dataset of photographs in which an unreadable file costs nothing but itself."""
 
 from __future__ import annotations
 
 import sys
 
-__all__ = ["CallError", "UnreadablePhotographError", "one_line"]
+__all__ = ["CallError", "UnreadablePhotographError", "one_line", "unreadable_cause"]
+
+
+def unreadable_cause(error: BaseException | None) -> UnreadablePhotographError | None:
+    """The ``UnreadablePhotographError`` that a chain of exceptions started from, if it did."""
+    while error is not None and not isinstance(error, UnreadablePhotographError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 class CallError(SystemExit):

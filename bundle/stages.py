@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 from monai.bundle import ConfigWorkflow
 
-__all__ = ["BUNDLE_ROOT", "STAGES", "run_stage"]
+__all__ = ["BUNDLE_ROOT", "STAGES", "exit_status", "run_stage"]
+
+
+def exit_status(unreadable: Collection[str]) -> None:
+    """End the process with status 1 if some photographs were unreadable; the last step of a stage.
+
+    Of several processes each waits for the others, for whoever starts them ends them all when the first one fails.
+
+    Raises:
+        SystemExit: with status 1.
+    """
+    idist.barrier()
+    if unreadable:
+        raise SystemExit(1)
+
 
 BUNDLE_ROOT = Path(__file__).resolve().parents[1]
-
 STAGES = {
     "training": "train",
     "refinement": "refine",

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from bundle import adapt, load, segment
-from bundle.phantoms import make_crop, make_photograph
+from bundle.synthetic.phantoms.photographs import make_crop, make_photograph
 
 
 def draw(folder: Path) -> None:

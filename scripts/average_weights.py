@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from bundle.handlers import save_atomically
+from bundle.io.files import save_atomically
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import skimage
 from PIL import Image
 
-from bundle.phantoms import make_crop, make_photograph
+from bundle.synthetic.phantoms.photographs import make_crop, make_photograph
 
 CROPS = (("plain", 3), ("tight_red", 4), ("cool_hazy", 5))
 PHOTOGRAPHS = (("plain", 11), ("dim_blurred", 12), ("tight_red", 13))

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from bundle.laterality import guess_laterality
-from bundle.overlays import close_up, draw_overlay, gallery
-from bundle.phantoms import make_crop
+from bundle.morphometry.laterality import guess_laterality
+from bundle.report.overlays import close_up, draw_overlay, gallery
+from bundle.synthetic.phantoms.photographs import make_crop
 
 DEMO = Path("demo")
 WIDTH = 1000

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bundle.overlays import close_up, draw_overlay, gallery
+from bundle.report.overlays import close_up, draw_overlay, gallery
 
 DEMO = Path("demo")
 SIDE = 620

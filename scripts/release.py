@@ -18,7 +18,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 from bundle.errors import CallError
-from bundle.folders import atomic_write
+from bundle.io.files import atomic_write
 from bundle.stages import BUNDLE_ROOT
 
 NAME = "optic_disc_cup_segmentation"

@@ -12,8 +12,8 @@ from monai.utils import set_determinism
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
-from bundle.datasets import collate_readable
-from bundle.network import DiscCupUNet
+from bundle.data.dataset import collate_readable
+from bundle.networks.unet import DiscCupUNet
 
 
 def noise_images(count: int, width: int, height: int, seed: int) -> torch.Tensor:

@@ -1,0 +1,1 @@
+"""Stage 2: adaptation of a source model by a recipe."""

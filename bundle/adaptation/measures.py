@@ -1,0 +1,70 @@
+"""What can be measured on a target without labels, averaged over its photographs."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from typing import Any, cast
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine, Events
+
+from bundle.networks.nested_classes import CLASSES, nested_probabilities
+
+__all__ = ["MeasuresWithoutLabels"]
+
+
+class MeasuresWithoutLabels:
+    """Ignite handler for ``AgreementEvaluator``: means over the target of what can be measured without labels.
+
+    Those of the network also go to ``engine.state.metrics``, as scalars named ``predicted_dice_optic_disc`` and so on.
+
+    Args:
+        gather: whether several processes each look at a share of the photographs; False where one alone looks.
+
+    Attributes:
+        summary: predicted Dice of disc and cup (how far views agree, or passes where there are no views), the passes'
+            agreement, entropy (nats a pixel), share of the view that disc and cup take, the median of the uncertainty
+            that inference reports, number of photographs.
+    """
+
+    def __init__(self, gather: bool = True) -> None:
+        self.gather = gather
+        self.rows: list[list[float]] = []
+        self.summary: dict[str, Any] = {}
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self.rows.clear)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.summarise)
+
+    def collect(self, engine: Engine) -> None:
+        """Measure one batch."""
+        for output in engine.state.output or []:  # type: ignore[union-attr]
+            logits = torch.as_tensor(output["pred"])[None]
+            p = logits.softmax(dim=1)
+            entropy = -(p * p.clamp(min=1e-12).log()).sum(dim=1).mean()
+            share = (nested_probabilities(logits) > 0.5).float().mean(dim=(0, 2, 3))
+            passes, predicted = output["agreement"], output.get("view_agreement", output["agreement"])
+            uncertainty = 1 - float(min(output["expected_dice"]))
+            self.rows.append([*predicted.tolist(), *passes.tolist(), entropy.item(), *share.tolist(), uncertainty])
+
+    def summarise(self, engine: Engine) -> None:
+        """Average over the photographs, those of all processes."""
+        shares = cast(list, idist.all_gather(self.rows)) if self.gather else [self.rows]
+        rows = [row for share in shares for row in share]
+        count = len(rows)
+        means = [math.fsum(column) / count for column in zip(*rows, strict=True)] if count else [math.nan] * 8
+        self.summary = {
+            "predicted_dice": dict(zip(CLASSES, means[:2], strict=True)),
+            "pass_agreement": dict(zip(CLASSES, means[2:4], strict=True)),
+            "entropy": means[4],
+            "area_share": dict(zip(CLASSES, means[5:7], strict=True)),
+            "uncertainty": statistics.median(row[7] for row in rows) if count else math.nan,
+            "photographs": count,
+        }
+        if count:
+            for name, value in self.summary.items():
+                parts = value if isinstance(value, dict) else {"": value}
+                engine.state.metrics |= {f"{name}_{part}".rstrip("_"): number for part, number in parts.items()}

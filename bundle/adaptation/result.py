@@ -1,0 +1,127 @@
+"""What an adaptation leaves: the weights that are kept, and a record of how they were made."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+from torch import nn
+
+from bundle.adaptation.measures import MeasuresWithoutLabels
+from bundle.data.dataset import PhotographDataset
+from bundle.handlers.divergence import DivergenceGuard
+from bundle.io.files import atomic_write
+from bundle.io.provenance import model_identity
+from bundle.networks.nested_classes import CLASSES
+from bundle.networks.weights import has_finite_weights, load_weights, save_weights
+from bundle.uncertainty.scale import scale_of_change
+
+__all__ = ["AdaptationResult"]
+
+logger = logging.getLogger(__name__)
+
+
+class AdaptationResult:
+    """Write the adapted weights and ``adaptation.json``: how they were made and what was measured without labels.
+
+    Where the measures predict that adapting did harm, the source's weights are written instead, and those of the last
+    good epoch where training diverged. The record (``kept`` and ``reason``) and the log say so.
+
+    Args:
+        output_dir: receives ``model.pt`` and ``adaptation.json``.
+        network: the adapted network.
+        facts: what to record beside the measures, such as recipe and seed.
+        checkpoint: the source's weights.
+        tolerance: harm is predicted when the predicted Dice of disc or cup falls by more than this; None keeps the
+            adapted weights whatever the measures say, as published methods do.
+        collapse: harm, whatever the tolerance, is that background, disc or cup keeps less than this share of the area
+            that it had; in [0, 1]. The predicted Dice does not tell: views agree on what none of them shows.
+        least_disc: a target in which the source's disc takes a smaller share of the view teaches nothing that could be
+            judged, and leaves the source's weights; in [0, 1].
+        guard: knows whether training diverged; None where nothing watched.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        network: nn.Module,
+        facts: Mapping[str, Any],
+        checkpoint: str | Path,
+        tolerance: float | None = None,
+        collapse: float = 0.1,
+        least_disc: float = 0.01,
+        guard: DivergenceGuard | None = None,
+    ) -> None:
+        self.output_dir = Path(output_dir)
+        self.network = network
+        self.facts = facts
+        self.checkpoint = checkpoint
+        self.tolerance = tolerance
+        self.collapse = collapse
+        self.least_disc = least_disc
+        self.guard = guard
+
+    @idist.one_rank_only(with_barrier=True)
+    def __call__(self, before: MeasuresWithoutLabels, after: MeasuresWithoutLabels, dataset: PhotographDataset) -> None:
+        """Write both files, each as a whole, and remove what only a resumed run needs.
+
+        Of several processes the first does so.
+
+        Args:
+            before: measured with the source weights.
+            after: measured with the adapted weights.
+            dataset: knows which photographs were left out, and why.
+        """
+        change = {
+            name: after.summary["predicted_dice"][name] - before.summary["predicted_dice"][name] for name in CLASSES
+        }
+        stopped = self.guard.stopped if self.guard is not None else ""
+        harm = self._harm(before.summary, after.summary)
+        if harm:
+            load_weights(self.network, self.checkpoint)
+        save_weights(self.network, self.output_dir / "model.pt")
+        kept = "source" if harm else f"epoch {self.guard.epoch}" if self.guard is not None and stopped else "adapted"
+        reason = "; ".join(filter(None, (stopped, harm)))
+        content = {**self.facts, "kept": kept, "reason": reason, "tolerance": self.tolerance}
+        content |= {"model": model_identity(self.output_dir / "model.pt")}
+        scale = 1.0 if harm else scale_of_change(before.summary["uncertainty"], after.summary["uncertainty"])
+        content |= {"uncertainty_scale": scale}
+        content |= {"before": before.summary, "after": after.summary}
+        content |= {"unreadable": dataset.unreadable, "without_disc": sorted(dataset.without_disc)}
+        with atomic_write(self.output_dir / "adaptation.json") as path:
+            path.write_text(json.dumps(content, indent=2, ensure_ascii=True) + "\n", encoding="utf-8")
+        (self.output_dir / "resume.pt").unlink(missing_ok=True)
+        logger.info("predicted Dice changes by %+.3f (disc) and %+.3f (cup); see %s", *change.values(), self.output_dir)
+        if harm:
+            logger.warning(
+                "adapting is predicted to harm: the source's weights are kept in %s (%s)", self.output_dir, reason
+            )
+        elif stopped:
+            logger.warning("training diverged: the weights of %s are kept in %s (%s)", kept, self.output_dir, reason)
+
+    def _harm(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+        """Why the source's weights are to be kept; empty where the adapted ones are."""
+        if self.guard is not None and self.guard.stopped and not self.guard.epoch:
+            return "no epoch was completed"
+        dice, areas = ((before[key], after[key]) for key in ("predicted_dice", "area_share"))
+        if not (has_finite_weights(self.network) and all(map(math.isfinite, dice[1].values()))):
+            return "the adapted weights or their answers are not finite"
+        if areas[0]["optic_disc"] < self.least_disc:
+            return f"the source's weights see next to no optic disc ({areas[0]['optic_disc']:.4f} of the view)"
+        for name in CLASSES:
+            if self.tolerance is not None and dice[1][name] - dice[0][name] < -self.tolerance:
+                return f"the predicted Dice of the {name} fell from {dice[0][name]:.3f} to {dice[1][name]:.3f}"
+        had_areas, has_areas = map(_with_background, areas)
+        for name, had in had_areas.items():
+            if (has := has_areas[name]) < self.collapse * had:
+                return f"the {name}'s share of the view fell from {had:.4f} to {has:.4f}"
+        return ""
+
+
+def _with_background(shares: Mapping[str, float]) -> dict[str, float]:
+    return {"background": 1 - shares["optic_disc"], **shares}

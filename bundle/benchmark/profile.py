@@ -1,0 +1,82 @@
+"""Where the time of an adaptation goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ignite.handlers.time_profilers import BasicTimeProfiler
+from monai.bundle import ConfigWorkflow
+
+from bundle.networks.unet import DiscCupUNet
+from bundle.stages import BUNDLE_ROOT
+
+__all__ = ["Stopwatch", "profile_adaptation"]
+
+
+class Stopwatch:
+    """Seconds spent in the forward passes of a network's encoder, decoder and head, where ``counts`` says so."""
+
+    def __init__(self, network: DiscCupUNet, counts: Callable[[], bool]) -> None:
+        self.seconds = 0.0
+        self._counts = counts
+        self._started = 0.0
+        for module in (network.encoder, network.decoder, network.segmentation_head):
+            module.register_forward_pre_hook(self._start)
+            module.register_forward_hook(self._stop)
+
+    def _start(self, *_: Any) -> None:
+        self._started = time.perf_counter()
+
+    def _stop(self, *_: Any) -> None:
+        if self._counts():
+            self.seconds += time.perf_counter() - self._started
+
+
+def profile_adaptation(**overrides: Any) -> dict[str, float]:
+    """Run the ``adaptation`` stage and return the wall seconds of its parts, which add up to those of the whole.
+
+    Args:
+        overrides: keys of ``configs/adapt.json``; the recipe must have a mean teacher and at least one epoch.
+    """
+    start = time.perf_counter()
+    workflow = ConfigWorkflow(
+        config_file=str(BUNDLE_ROOT / "configs" / "adapt.json"),
+        meta_file=str(BUNDLE_ROOT / "configs" / "metadata.json"),
+        logging_file=str(BUNDLE_ROOT / "configs" / "logging.conf"),
+        run_id="adaptation",
+        **{"bundle_root": str(BUNDLE_ROOT)} | overrides,
+    )
+    workflow.initialize()
+    part = workflow.parser.get_parsed_content
+    measuring = [part(f"measure#{when}#evaluator") for when in ("before", "after")]
+    trainer = part("train#trainer")
+
+    def trains() -> bool:
+        # Both networks are asked outside of training as well, for the statistics and for what is measured.
+        return trainer.state.epoch > 0 and not trainer.state.times["COMPLETED"]
+
+    student = Stopwatch(part("network"), trains)
+    teacher = Stopwatch(part("train#teacher").ema_model, trains)
+    profiler = BasicTimeProfiler()
+    profiler.attach(trainer)
+    try:
+        workflow.run()
+    except SystemExit as end:
+        if end.code:
+            raise
+    whole = time.perf_counter() - start
+    results = profiler.get_results()
+    training = trainer.state.times["COMPLETED"]
+    step = results["processing_stats"]["total"]
+    reading = results["dataflow_stats"]["total"]
+    parts = {
+        "measuring before and after": sum(evaluator.state.times["COMPLETED"] for evaluator in measuring),
+        "reading and changing colours": reading,
+        "teacher": teacher.seconds,
+        "student, forward": student.seconds,
+        "loss, student backward, optimiser": step - teacher.seconds - student.seconds,
+        "keeping: mean teacher, resumable state, events": training - step - reading,
+    }
+    return parts | {"start, norm statistics, cup prior": whole - sum(parts.values())}

@@ -1,0 +1,120 @@
+"""A dataset of photographs in which an unreadable file costs nothing but itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import ignite.distributed as idist
+from monai.data import Dataset, MetaTensor, list_data_collate
+
+from bundle.errors import CallError, one_line, unreadable_cause
+
+__all__ = ["PhotographDataset", "collate_readable"]
+
+logger = logging.getLogger(__name__)
+
+
+class PhotographDataset(Dataset):
+    """MONAI's ``Dataset`` of ``transform(item)``, with None in the place of what cannot be read.
+
+    Args:
+        data: items with at least ``image`` (a path) and ``name``.
+        transform: from the item to the view; it must not be random if ``cache_num`` is above 0.
+        cache_num: how many transformed items to keep in memory, which bounds it.
+        discs_only: pass over photographs in which the search found no disc, as adaptation must.
+
+    Attributes:
+        unreadable: reason by name, of the items that were asked for and could not be read.
+        without_disc: names of the items that were passed over for want of a disc.
+    """
+
+    def __init__(
+        self, data: Sequence[dict[str, Any]], transform: Callable, cache_num: int = 0, discs_only: bool = False
+    ) -> None:
+        super().__init__(data=data, transform=transform)
+        self.cache_num = cache_num
+        self.discs_only = discs_only
+        self.unreadable: dict[str, str] = {}
+        self.without_disc: set[str] = set()
+        self._cache: dict[int, Any] = {}
+
+    def __getitem__(self, index: Any) -> Any:
+        if index in self._cache:
+            return _copy(self._cache[index])
+        item = super().__getitem__(index)
+        if item is not None and len(self._cache) < self.cache_num:
+            self._cache[index] = _copy(item)
+        return item
+
+    def require_one(self) -> None:
+        """Refuse to go on when every photograph was asked for and none is of use; of several processes, in all of them.
+
+        Raises:
+            CallError: when that is so.
+        """
+        self.share_findings()
+        if len(self.unreadable) + len(self.without_disc) >= len(self.data):
+            raise CallError(
+                f"not one photograph of {len(self.data)} could be read and shows a disc.",
+                "See the lines above for each file's fault; pass --view crop if all are crops of the disc.",
+            )
+
+    def share_findings(self) -> None:
+        """Let every process know which photographs any of them could not use."""
+        if idist.get_world_size() == 1:
+            return
+        unreadable: dict[str, str] = {}
+        for theirs, missing in cast(list, idist.all_gather((self.unreadable, self.without_disc))):
+            unreadable |= theirs
+            self.without_disc |= missing
+        self.unreadable |= {item["name"]: unreadable[item["name"]] for item in self.data if item["name"] in unreadable}
+
+    def usable(self) -> list[dict[str, Any]]:
+        """The items that were neither unreadable nor passed over, once all have been asked for."""
+        return [item for item in self.data if item["name"] not in self.without_disc | set(self.unreadable)]
+
+    def _transform(self, index: int) -> Any:
+        try:
+            item = super()._transform(index)
+        except Exception as error:
+            cause = unreadable_cause(error)
+            if cause is None:
+                raise
+            name = self.data[index]["name"]
+            if name not in self.unreadable:
+                logger.warning("unreadable: %s", one_line(str(cause)))
+            self.unreadable[name] = cause.reason
+            return None
+        if self.discs_only and item["image"].meta.get("disc_confidence", 1.0) == 0:
+            self.without_disc.add(item["name"])
+            return None
+        return item
+
+
+def _copy(item: dict[str, Any]) -> dict[str, Any]:
+    # Later transforms change meta data in place; pixels are only ever replaced.
+    return {key: _detached(value) for key, value in item.items()}
+
+
+def _detached(value: Any) -> Any:
+    if not isinstance(value, MetaTensor):
+        return value
+    return MetaTensor(value.as_tensor(), meta=dict(value.meta), applied_operations=list(value.applied_operations))
+
+
+def collate_readable(batch: Sequence[Any]) -> Any:
+    """MONAI's collation of what could be read; an empty dict if nothing could.
+
+    Where that is a single item, its pixels are not copied, for a photograph of many megapixels is large.
+    """
+    readable = [item for item in batch if item is not None]
+    if len(readable) != 1:
+        return list_data_collate(readable) if readable else {}
+    (item,) = readable
+    images = {key: value for key, value in item.items() if isinstance(value, MetaTensor)}
+    collated = list_data_collate([item | {key: value[..., :1, :1] for key, value in images.items()}])
+    for key, value in images.items():
+        collated[key] = MetaTensor(value.as_tensor()[None]).copy_meta_from(collated[key])
+    return collated

@@ -1,0 +1,182 @@
+"""Reads labels for MONAI's ``LoadImaged``, as ``photograph_reader`` reads photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.config import PathLike
+from monai.data import ImageReader
+from monai.data.utils import is_supported_format
+from monai.transforms import MapTransform
+from monai.utils import MetaKeys, ensure_tuple
+
+from bundle.data.formats import NIFTI_SUFFIXES, check_label_format
+from bundle.data.items import image_metadata
+from bundle.data.limits import check_file, refusal, size_text
+from bundle.data.nifti import nifti_values
+from bundle.data.pictures import opened_picture
+from bundle.errors import UnreadablePhotographError
+
+__all__ = ["LabelReader", "SameSized"]
+
+
+class LabelReader(ImageReader):
+    """Reads a label of disc and cup. Labels lie in the orientation in which the photograph is displayed.
+
+    NIfTI arrays, which annotation tools such as 3D Slicer write, are taken as ``PhotographReader`` takes them.
+
+    Args:
+        label_format: ``index`` (0 background, 1 disc rim, 2 cup; in a palette image the indices count, not the
+            colours), ``refuge`` (255, 128, 0) or ``pair`` (two files, disc and cup; what is not 0 is foreground, or
+            what exceeds 127 where the maximum is 255).
+
+    Raises:
+        CallError: ``label_format`` is none of these.
+    """
+
+    def __init__(self, label_format: str = "index") -> None:
+        super().__init__()
+        check_label_format(label_format)
+        self.label_format = label_format
+
+    def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
+        """Whether every file is a picture or a NIfTI array by its suffix."""
+        return bool(is_supported_format(filename, ["png", "bmp", "tif", "tiff", "nii", "nii.gz"]))
+
+    def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> tuple[str, ...]:
+        """The names in ``data``, still to be decoded: one, or ``(disc, cup)`` for ``pair``."""
+        return tuple(str(name) for name in ensure_tuple(data))
+
+    def get_data(self, img: Sequence[str] | str) -> tuple[np.ndarray, dict[str, Any]]:
+        """Decodes the label.
+
+        Args:
+            img: what ``read`` returned.
+
+        Returns:
+            the label, uint8, indexed (x, y) and of shape (W, H), values 0 background, 1 disc rim, 2 cup (cup outside
+            the disc counts as background); and its metadata with ``spatial_shape`` (W, H) and no channel dimension.
+
+        Raises:
+            UnreadablePhotographError: a file cannot be decoded, or holds other values than its format allows.
+        """
+        names = ensure_tuple(img)
+        wanted = 2 if self.label_format == "pair" else 1
+        if len(names) != wanted:
+            raise UnreadablePhotographError(
+                names[0] if names else "",
+                f"label_format {self.label_format} takes {wanted} label file(s), not {len(names)}",
+            )
+        paths = [Path(name) for name in names]
+        with refusal(paths[0]):
+            if self.label_format == "pair":
+                label = _pair_label(*paths)
+            elif self.label_format == "refuge":
+                label = _refuge_label(paths[0])
+            else:
+                label = _index_label(paths[0])
+        return label, image_metadata(paths[0], label, self.label_format, channel_dim=float("nan"))
+
+
+class SameSized(MapTransform):
+    """Refuses a label whose size is not its photograph's; otherwise passes the data through.
+
+    The sizes are those of the files (``spatial_shape`` in the metadata), where known, otherwise those of the
+    channel-first arrays.
+
+    Args:
+        keys: the photograph's key, then the label's.
+        allow_missing_keys: whether data without one of the keys pass unchecked.
+    """
+
+    def __init__(self, keys: Sequence[str] = ("image", "label"), allow_missing_keys: bool = True) -> None:
+        super().__init__(keys, allow_missing_keys)
+        if len(self.keys) != 2:
+            raise ValueError(f"SameSized compares two keys, a photograph and its label, not {self.keys}.")
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Raises ``UnreadablePhotographError`` for the photograph, naming both files and sizes, where sizes differ."""
+        found = list(self.key_iterator(data))
+        if len(found) == 2:
+            (photograph, size), (label, label_size) = (_file_and_size(data[key]) for key in found)
+            if size != label_size:
+                turned = size == label_size[::-1]
+                remedy = "draw it on the photograph as displayed, EXIF orientation applied" if turned else "resize it"
+                raise UnreadablePhotographError(
+                    photograph,
+                    f"the photograph is {size_text(size)} pixels but its label {label} is "
+                    f"{size_text(label_size)}: {remedy}",
+                )
+        return dict(data)
+
+
+def _file_and_size(image: Any) -> tuple[str, tuple[int, ...]]:
+    meta = getattr(image, "meta", {})
+    size = meta.get(MetaKeys.SPATIAL_SHAPE.value, image.shape[1:])
+    return str(meta.get("filename_or_obj", "")), tuple(int(side) for side in size)
+
+
+def _label_values(path: Path, indices: bool) -> np.ndarray:
+    """A label's values, (W, H), or (W, H, 3) if in colour; ``indices`` prefers a palette's indices to its colours."""
+    with refusal(path):
+        check_file(path)
+        if path.name.lower().endswith(NIFTI_SUFFIXES):
+            return nifti_values(path)
+        with opened_picture(path) as picture:
+            picture.info.clear()
+            single = picture.mode in ("1", "L", "I", "F") or picture.mode.startswith("I;16")
+            stored = picture if single or (indices and picture.mode == "P") else picture.convert("RGB")
+            values = np.swapaxes(np.asarray(stored), 0, 1)
+    if values.ndim == 3 and (values == values[..., :1]).all():
+        return values[..., 0]
+    return values
+
+
+def _values_found(path: Path, indices: bool) -> tuple[np.ndarray, set[float]]:
+    values = _label_values(path, indices)
+    if values.ndim == 3:
+        raise UnreadablePhotographError(path, "the label is a colour image: save it as grey values 0, 1 and 2")
+    return values, {value.item() for value in np.unique(values)}
+
+
+def _listed(found: set[float]) -> str:
+    shown = [f"{value:g}" for value in sorted(found)]
+    return ", ".join(shown[:8]) + (f" and {len(shown) - 8} more" if len(shown) > 8 else "")
+
+
+def _index_label(path: Path) -> np.ndarray:
+    values, found = _values_found(path, indices=True)
+    if found <= {0, 1, 2}:
+        return values.astype(np.uint8)
+    if found <= {0, 128, 255}:
+        remedy = "pass --label_format refuge if 0 is the cup, 128 the rim and 255 the background"
+    else:
+        remedy = "save 0 for background, 1 for disc rim and 2 for cup"
+    raise UnreadablePhotographError(path, f"the label holds the values {_listed(found)}: {remedy}")
+
+
+def _refuge_label(path: Path) -> np.ndarray:
+    values, found = _values_found(path, indices=False)
+    if found <= {0, 128, 255}:
+        return np.select([values == 0, values == 128], [2, 1], default=0).astype(np.uint8)
+    remedy = "pass --label_format index" if found <= {0, 1, 2} else "REFUGE labels hold 0, 128 and 255 only"
+    raise UnreadablePhotographError(path, f"the label holds the values {_listed(found)}: {remedy}")
+
+
+def _pair_label(disc_path: Path, cup_path: Path) -> np.ndarray:
+    disc, cup = _foreground(disc_path), _foreground(cup_path)
+    if disc.shape != cup.shape:
+        raise UnreadablePhotographError(
+            disc_path, f"the disc is {size_text(disc.shape)} pixels but the cup {cup_path} is {size_text(cup.shape)}"
+        )
+    return disc.astype(np.uint8) + (disc & cup)
+
+
+def _foreground(path: Path) -> np.ndarray:
+    values = _label_values(path, indices=False)
+    if values.ndim == 3:
+        values = values.max(axis=-1)
+    return values > (127 if values.max() == 255 else 0)

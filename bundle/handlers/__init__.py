@@ -1,0 +1,1 @@
+"""Ignite handlers that neither MONAI nor Ignite provides."""

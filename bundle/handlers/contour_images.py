@@ -1,0 +1,97 @@
+"""An Ignite handler that shows contours in TensorBoard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from monai.transforms import Invertd, ScaleIntensityRanged
+from PIL import Image
+
+from bundle.data.items import finished_items, item_name
+from bundle.handlers.teaching_agreement import structures
+from bundle.report.overlays import close_up, draw_overlay, gallery
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+__all__ = ["ContourImages"]
+
+
+class ContourImages:
+    """Ignite handler for an evaluator: contours on the same few photographs, after every run, for TensorBoard.
+
+    The picture's lower row shows what the run drew, the upper row what to compare it with: the label where there is
+    one, else what the first run drew. It reads ``image`` (3 x W x H, scaled) of ``engine.state.batch``, and of
+    ``engine.state.output`` ``pred`` and ``label``: logits (3 x W x H) or masks of disc and cup (2 x W x H).
+
+    Args:
+        writer: where the pictures go.
+        scale_intensity: how ``image`` was scaled; it is undone.
+        count: how many photographs, the first that come; 0 for none.
+        tag: the pictures' name in TensorBoard.
+        invert: puts ``image`` back on the grid of ``pred``; None where they have the same.
+        size: side of a tile in pixels.
+    """
+
+    def __init__(
+        self,
+        writer: SummaryWriter,
+        scale_intensity: ScaleIntensityRanged,
+        count: int = 4,
+        tag: str = "contours",
+        invert: Invertd | None = None,
+        size: int = 256,
+    ) -> None:
+        self.writer = writer
+        self.scaler = scale_intensity.scaler
+        self.count = count
+        self.tag = tag
+        self.invert = invert
+        self.size = size
+        self.references: dict[str, tuple[Image.Image, str]] = {}
+        self.drawn: dict[str, Image.Image] = {}
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, lambda: self.drawn.clear())
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
+
+    def collect(self, engine: Engine) -> None:
+        """Draw those photographs of one iteration that are still wanted."""
+        for item, output in finished_items(engine):
+            if len(self.drawn) >= self.count:
+                return
+            name, photograph = item_name(item), self._photograph(item)
+            self.drawn[name] = self._tile(photograph, output["pred"])
+            if name not in self.references:
+                label = output.get("label")
+                drawn = self.drawn[name] if label is None else self._tile(photograph, label)
+                self.references[name] = drawn, "before" if label is None else "label"
+
+    def write(self, engine: Engine) -> None:
+        """Put both rows into one picture."""
+        if not self.drawn:
+            return
+        upper = [(self.references[name][0], f"{name}\n{self.references[name][1]}") for name in self.drawn]
+        lower = [(tile, f"{name}\nepoch {engine.state.epoch}") for name, tile in self.drawn.items()]
+        sheet = gallery(upper + lower, columns=len(self.drawn))
+        self.writer.add_image(self.tag, np.asarray(sheet), engine.state.epoch, dataformats="HWC")
+        self.writer.flush()
+
+    def _photograph(self, item: Mapping[str, Any]) -> np.ndarray:
+        """H x W x 3 ``uint8``."""
+        image = item["image"] if self.invert is None else self.invert({"image": item["image"]})["image"]
+        s: Any = self.scaler
+        pixels = (torch.as_tensor(image) - s.b_min) / (s.b_max - s.b_min) * (s.a_max - s.a_min) + s.a_min
+        return pixels.round().clamp(0, 255).byte().cpu().numpy().transpose(2, 1, 0)
+
+    def _tile(self, photograph: np.ndarray, shown: torch.Tensor) -> Image.Image:
+        masks = torch.as_tensor(shown)
+        masks = structures(masks[None])[0] if len(masks) == 3 else masks
+        label = np.ascontiguousarray(masks.sum(dim=0).byte().cpu().numpy().T)
+        photograph = np.ascontiguousarray(photograph)
+        return close_up(photograph, label, self.size) or draw_overlay(photograph, label).resize((self.size, self.size))

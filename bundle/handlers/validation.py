@@ -1,0 +1,43 @@
+"""Ignite handlers that look at a few photographs of the target while a network adapts."""
+
+from __future__ import annotations
+
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import Evaluator
+from monai.handlers import ValidationHandler
+
+__all__ = ["LookAtTarget", "spread"]
+
+
+def spread(count: int, chosen: int) -> list[int]:
+    """At most ``chosen`` of the indices 0 to ``count`` - 1, evenly spread.
+
+    Example:
+        >>> spread(10, 4), spread(2, 4), spread(10, 0)
+        ([0, 2, 5, 7], [0, 1], [])
+    """
+    return [i * count // chosen for i in range(chosen)] if 0 < chosen < count else list(range(count if chosen else 0))
+
+
+class LookAtTarget(ValidationHandler):
+    """``ValidationHandler`` whose validator, made for the network before adaptation, looks at the one that is kept.
+
+    Args:
+        network: the network that is going to be kept.
+        validator: gets this network before each run.
+        interval: run it after every so many epochs, and after the last.
+    """
+
+    def __init__(self, network: torch.nn.Module, validator: Evaluator, interval: int = 1) -> None:
+        super().__init__(interval=interval, validator=validator)
+        self.network = network
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        state = engine.state
+        if state.epoch % self.interval == 0 or state.epoch == state.max_epochs:
+            self.validator.network = self.network  # type: ignore[union-attr]
+            super().__call__(engine)

@@ -1,0 +1,102 @@
+"""Fingerprints: whether what lies on disk was made from the same things as what is asked for now."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import torch
+
+from bundle.data.items import item_name
+
+__all__ = ["described", "fingerprint", "model_identity"]
+
+
+def fingerprint(checkpoint: str | Path | None, items: Sequence[dict[str, Any]], *settings: Any) -> str:
+    """A hash of the weights' bytes, of the photographs (name, size, time of change) and of the settings.
+
+    Args:
+        checkpoint: file of the weights; a file that is not there counts as empty, as does None.
+        items: photographs with ``image`` (a path) and, mostly, ``name``. Nothing else of an item is looked at, labels
+            least of all.
+        settings: whatever else the result depends on; must go into JSON.
+
+    Returns:
+        32 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    path = None if checkpoint is None else Path(checkpoint)
+    digest.update(path.read_bytes() if path is not None and path.is_file() else b"")
+    for item in sorted(items, key=item_name):
+        what = [item_name(item), *_size_and_change(Path(item["image"]))]
+        digest.update(json.dumps(what).encode())
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+    return digest.hexdigest()[:32]
+
+
+def _size_and_change(path: Path) -> tuple[int | None, int | None]:
+    try:
+        stat = path.stat()
+    except OSError:
+        # A broken link, say; its photograph will be reported as unreadable.
+        return None, None
+    return stat.st_size, stat.st_mtime_ns
+
+
+def described(component: Any) -> Any:
+    """What settles what a component of a config does, fit for JSON and thus for a fingerprint.
+
+    Whatever a user changes in a config, at whatever depth, changes it: it holds the names of the classes of the
+    component and of its parts, their attributes that are numbers, texts or containers of them, and the values of
+    tensors. Functions count by their code; random states and whatever else has no attributes, by their type.
+
+    Args:
+        component: such as a transform or a network.
+    """
+    return _described(component, ())
+
+
+def _described(part: Any, inside: tuple[int, ...]) -> Any:
+    if part is None or isinstance(part, bool | int | float | str):
+        return part
+    kind = type(part).__qualname__
+    if isinstance(part, torch.Tensor):
+        return [kind, str(part.dtype), list(part.shape), hashlib.sha256(_bytes_of(part)).hexdigest()]
+    if isinstance(part, torch.nn.Module):
+        return [kind, {name: _described(value, inside) for name, value in part.state_dict().items()}]
+    if isinstance(part, Enum | Path | torch.device | torch.dtype):
+        return str(part)
+    if isinstance(part, FunctionType):
+        constants = [value for value in part.__code__.co_consts if isinstance(value, int | float | str)]
+        return [part.__module__, part.__qualname__, part.__code__.co_code.hex(), constants]
+    if hasattr(part, "__qualname__"):
+        return f"{part.__module__}.{part.__qualname__}"
+    # A part that refers back to what it belongs to ends there.
+    if id(part) in inside:
+        return kind
+    inside = (*inside, id(part))
+    if isinstance(part, Mapping):
+        return {str(key): _described(value, inside) for key, value in part.items()}
+    if isinstance(part, list | tuple):
+        return [_described(value, inside) for value in part]
+    if isinstance(part, partial):
+        return [kind, *(_described(value, inside) for value in (part.func, part.args, part.keywords))]
+    if isinstance(part, set | frozenset):
+        return sorted(map(str, part))
+    return [kind, {name: _described(value, inside) for name, value in sorted(getattr(part, "__dict__", {}).items())}]
+
+
+def _bytes_of(tensor: torch.Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+
+
+def model_identity(checkpoint: str | Path) -> str:
+    """The weights' file name and the beginning of its SHA-256, for reports."""
+    path = Path(checkpoint)
+    return f"{path.name} (sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:12]})"

@@ -1,0 +1,1 @@
+"""The search for the optic disc, and what it is trained on."""

@@ -1,0 +1,246 @@
+"""What the search for the disc is trained on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, RandomizableTransform
+from monai.utils import convert_to_tensor
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+from skimage import draw
+
+from bundle.data.listing import list_photographs
+from bundle.data.splits import split_source
+from bundle.errors import CallError
+from bundle.io.files import atomic_write
+from bundle.locator.search import MIN_PIXELS, padded_square
+from bundle.synthetic.cameras import CAMERA_STYLES
+from bundle.synthetic.phantoms.photographs import make_crop, make_photograph
+
+__all__ = ["EXAMPLE_KINDS", "RandDiscViewd", "source_items", "write_examples"]
+
+EXAMPLE_KINDS = ("photograph", "crop", "no_disc", "clutter")
+"""What ``write_examples`` makes: phantoms with a disc, phantoms without, and pictures that show no eye at all."""
+# Far from the seeds that tests, demonstration and documentation use, so that none of their phantoms was trained on.
+_FIRST_SEED = 700_000
+
+
+class RandDiscViewd(RandomizableTransform, MapTransform):
+    """Cut a random square out of a photograph, such that its disc is seen at any size and anywhere in the view.
+
+    A whole photograph gives views from "further away than usual" to close-ups, a crop gives itself and smaller
+    versions of itself on black.
+
+    Args:
+        keys: the image, then the label (1 x W x W, disc is above 0), both square.
+        size: side of the view in pixels.
+        share: smallest and largest diameter of the disc, as a share of the view's side; drawn log-uniformly.
+        zoom: smallest and largest magnification of the whole picture, which limits ``share``.
+        away: probability of a view that is placed regardless of the disc, and so mostly shows none of it.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = ("image", "label"),
+        size: int = 256,
+        share: tuple[float, float] = (1 / 12, 0.95),
+        zoom: tuple[float, float] = (0.3, 3.0),
+        away: float = 0.1,
+    ) -> None:
+        MapTransform.__init__(self, keys)
+        RandomizableTransform.__init__(self, prob=1.0)
+        self.size = size
+        self.share = share
+        self.zoom = zoom
+        self.away = away
+        self.box = (0, 0, size)
+
+    def randomize(self, label: torch.Tensor) -> None:
+        """Draw ``box``: left, top and side of the view in pixels."""
+        whole = label.shape[1]
+        disc = label[0] > 0
+        diameter = 2 * math.sqrt(float(disc.sum()) / math.pi)
+        centred = self.R.random() >= self.away and diameter > 0
+        if centred:
+            low = max(self.share[0], self.zoom[0] * diameter / whole)
+            high = max(low, min(self.share[1], self.zoom[1] * diameter / whole))
+            side = diameter / self._log_uniform(low, high)
+            middle = torch.nonzero(disc).float().mean(dim=0).numpy()
+        else:
+            side = whole / self._log_uniform(max(0.8, self.zoom[0]), self.zoom[1])
+            middle = self.R.uniform(0, whole, size=2)
+        corner = middle - side * self.R.uniform(0.05, 0.95, size=2)
+        if self.R.random() < 0.7:
+            # As little black as possible, as real photographs have it.
+            corner = np.clip(corner, min(0, whole - side), max(0, whole - side))
+        self.box = (round(corner[0]), round(corner[1]), max(MIN_PIXELS, round(side)))
+
+    def _log_uniform(self, low: float, high: float) -> float:
+        return float(np.exp(self.R.uniform(np.log(low), np.log(high))))
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        image, label = self.keys
+        self.randomize(convert_to_tensor(d[label], track_meta=False))
+        for key in self.keys:
+            picture = convert_to_tensor(d[key], track_meta=False)
+            d[key] = MetaTensor(padded_square(picture, *self.box, self.size, nearest=key == label))
+        return d
+
+
+def source_items(
+    dataset_dir: str | Path,
+    sources: Sequence[str],
+    held_out: Mapping[str, float] | None = None,
+    weights: Mapping[str, float] | None = None,
+    most: int = 100,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Labelled photographs of several folders.
+
+    Args:
+        dataset_dir: the folder that contains the sources.
+        sources: their folders, relative to ``dataset_dir``, each with ``image`` and ``label``.
+        held_out: per source, the share that stays unseen because another training validates on it (``split_source``).
+        weights: per source, how often one of its photographs is drawn, where 1 is usual.
+        most: at most so many photographs of each source, spread evenly over their names.
+        seed: of ``split_source``.
+
+    Returns:
+        dicts of ``image``, ``label``, ``name`` and ``weight``.
+
+    Raises:
+        CallError: a folder, its photographs or a label is missing.
+    """
+    held_out, weights = dict(held_out or {}), dict(weights or {})
+    items: list[dict[str, Any]] = []
+    for source in sources:
+        found = list_photographs(Path(dataset_dir) / source, labels="required")
+        if held_out.get(source):
+            found = split_source(found, held_out[source], seed)[0]
+        chosen = np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int))
+        items += [{**found[i], "weight": weights.get(source, 1.0)} for i in chosen]
+    return items
+
+
+def write_examples(
+    folder: str | Path, counts: Mapping[str, int], size: int = 640, seed: int = 0
+) -> list[dict[str, Any]]:
+    """Write made-up pictures with labels of the disc, those that are not there yet, and list them.
+
+    Args:
+        folder: receives ``image/<kind>_<number>.png`` and ``label/<kind>_<number>.png``.
+        counts: how many of each of ``EXAMPLE_KINDS``.
+        size: width of the pictures in pixels, at least 64.
+        seed: the same seed gives the same pictures.
+
+    Returns:
+        dicts of ``image``, ``label``, ``name`` and ``weight``, which is 1.
+
+    Raises:
+        CallError: ``counts`` has an unknown kind.
+    """
+    unknown = set(counts) - set(EXAMPLE_KINDS)
+    if unknown:
+        raise CallError(f"there are no examples of kind {sorted(unknown)}.", f"Use {', '.join(EXAMPLE_KINDS)}.")
+    items: list[dict[str, Any]] = []
+    for kind, count in counts.items():
+        for number in range(count):
+            name = f"{kind}_{number:04d}"
+            item = {key: str(Path(folder) / key / f"{name}.png") for key in ("image", "label")}
+            if not all(Path(path).is_file() for path in item.values()):
+                for path, pixels in zip(item.values(), _example(kind, number, size, seed), strict=True):
+                    with atomic_write(path) as temporary:
+                        Image.fromarray(pixels).save(temporary)
+            items.append({**item, "name": name, "weight": 1.0})
+    return items
+
+
+def _example(kind: str, number: int, size: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Picture and label number ``number`` of ``kind``."""
+    own_seed = _FIRST_SEED + 10_000 * seed + number
+    if kind == "clutter":
+        picture = _clutter(np.random.default_rng(own_seed), size)
+        return picture, np.zeros(picture.shape[:2], np.uint8)
+    cameras = tuple(CAMERA_STYLES)
+    camera = cameras[number % len(cameras)]
+    if kind == "crop":
+        phantom = make_crop(own_seed, camera=camera, size=size)
+    else:
+        phantom = make_photograph(
+            own_seed,
+            camera=camera,
+            size=(size, size * (3 if number % 2 else 4) // 4),
+            visible_disc=kind == "photograph",
+            surround=number % 3 != 0,
+        )
+    return phantom.image, phantom.label
+
+
+def _clutter(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
+    """A picture without an eye (size x size x 3): clouds or stripes in two colours, shapes, writing, vignetting."""
+    colours = rng.uniform(0, 255, size=(2, 3))
+    # Uniform colours are rarely grey, and rarely as warm as a retina, by which alone nothing must be taken for one.
+    palette = rng.random()
+    if palette < 0.3:
+        colours = np.repeat(colours.mean(axis=1, keepdims=True), 3, axis=1)
+    elif palette < 0.6:
+        colours = np.array([255, 170, 90]) * rng.uniform(0.2, 1.0, size=(2, 1)) * rng.uniform(0.7, 1.0, size=(2, 3))
+    mix = _clouds(rng, size)[..., None]
+    picture = mix * colours[0] + (1 - mix) * colours[1]
+    if rng.random() < 0.7:
+        shapes = _shapes(rng, size)
+        covered = (shapes != 255).any(axis=2)[..., None] * rng.uniform(0.4, 1.0)
+        picture = picture * (1 - covered) + shapes * covered
+    picture = ndimage.gaussian_filter(picture, (*[rng.choice([0.0, 1.0, 4.0])] * 2, 0))
+    if rng.random() < 0.4:
+        picture[_writing(rng, size)] = rng.uniform(0, 255, size=3)
+    if rng.random() < 0.4:
+        picture *= _round_field(size)[..., None]
+    return (picture + rng.normal(0, rng.uniform(0, 12), size=picture.shape)).clip(0, 255).astype(np.uint8)
+
+
+def _clouds(rng: np.random.Generator, size: int) -> NDArray[np.floating[Any]]:
+    """Noise of random coarseness and direction, size x size in [0, 1]."""
+    sigma = size * np.exp(rng.uniform(np.log(0.003), np.log(0.2))) * rng.choice([0.3, 1.0, 3.0], size=2)
+    clouds = ndimage.gaussian_filter(rng.normal(size=(size, size)), sigma, mode="wrap")
+    clouds = (clouds - clouds.min()) / np.ptp(clouds)
+    return (clouds > 0.5).astype(float) if rng.random() < 0.2 else clouds
+
+
+def _shapes(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
+    count = int(rng.choice([1, 2, 5, 20]))
+    return draw.random_shapes(
+        (size, size),
+        max_shapes=count,
+        min_shapes=1,
+        min_size=max(4, size // 20),
+        max_size=size // (2 if count < 5 else 4),
+        # White would read as background.
+        intensity_range=((0, 254),) * 3,
+        allow_overlap=True,
+        rng=rng,
+    )[0]
+
+
+def _writing(rng: np.random.Generator, size: int) -> NDArray[np.bool_]:
+    """Where rows of strokes lie, size x size."""
+    height = int(rng.integers(max(4, size // 60), max(6, size // 15)))
+    strokes = ndimage.gaussian_filter(rng.normal(size=(size, size)), (height / 6, height / 10))
+    rows = (np.arange(size) // height) % 2 == 0
+    return (strokes > strokes.std() * 0.6) & rows[:, None]
+
+
+def _round_field(size: int) -> NDArray[np.bool_]:
+    field = np.zeros((size, size), dtype=bool)
+    field[draw.disk(((size - 1) / 2, (size - 1) / 2), size * 0.49, shape=field.shape)] = True
+    return field

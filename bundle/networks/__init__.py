@@ -1,0 +1,1 @@
+"""The network: encoder, decoder, head, its nested classes and its weights."""

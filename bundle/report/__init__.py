@@ -1,0 +1,1 @@
+"""From predictions to what the user keeps: masks, overlays, tables and the page."""

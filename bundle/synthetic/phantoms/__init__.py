@@ -1,0 +1,1 @@
+"""Phantoms: synthetic fundus photographs with exact labels."""

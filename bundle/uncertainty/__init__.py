@@ -1,0 +1,1 @@
+"""How good a prediction is likely to be, without labels."""

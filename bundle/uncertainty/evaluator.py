@@ -1,0 +1,75 @@
+"""An evaluator that adds to each prediction how good it is likely to be, without labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.engines import SupervisedEvaluator
+
+from bundle.networks.head import HeadInput, dropout_of
+from bundle.networks.unet import DiscCupUNet
+from bundle.uncertainty.agreement import agreement, expected_dice
+from bundle.uncertainty.dropout_passes import channel_masks, stochastic_log_odds, stochastic_logits
+from bundle.uncertainty.norm_distance import FirstNormInput
+from bundle.uncertainty.view_consensus import ViewConsensus
+
+__all__ = ["AgreementEvaluator"]
+
+
+class AgreementEvaluator(SupervisedEvaluator):
+    """``SupervisedEvaluator`` that adds to each prediction what can be said without labels of how good it is.
+
+    The output gets, B x 2 each (disc, cup) and in [0, 1], ``expected_dice`` (see there), and if there are passes or
+    views ``agreement`` or ``view_agreement``: the mean Dice between each of them and what all of them say together. It
+    also gets ``norm_distance`` (B): how far the photograph lies from the training data (see ``FirstNormInput``).
+
+    Args:
+        passes: T; 0 for none.
+        seed: of the dropout masks.
+        views: which views; None for none, which costs one forward pass less for each.
+        kwargs: arguments of ``SupervisedEvaluator``.
+    """
+
+    network: DiscCupUNet
+
+    def __init__(self, passes: int = 10, seed: int = 0, views: ViewConsensus | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.passes = passes
+        self.seed = seed
+        self.views = views
+
+    def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> Any:
+        if not batchdata:
+            engine.state.batch, engine.state.output = [], []
+            return engine.state.output
+        names = batchdata["name"]
+        # The head's input is only known inside the pass, and the output is decollated at its end: measure in between.
+        with HeadInput(self.network) as head_input, FirstNormInput(self.network) as first_norm:
+            inferer, self.inferer = self.inferer, self._measuring(self.inferer, head_input, first_norm, names)
+            try:
+                return super()._iteration(engine, batchdata)
+            finally:
+                self.inferer = inferer
+
+    def _measuring(self, inferer: Any, head_input: HeadInput, first_norm: FirstNormInput, names: list[str]) -> Any:
+        def infer(inputs: torch.Tensor, network: DiscCupUNet, *args: Any, **kwargs: Any) -> torch.Tensor:
+            prediction = inferer(inputs, network, *args, **kwargs)
+            logits = prediction.as_tensor() if isinstance(prediction, MetaTensor) else prediction
+            self.state.output["expected_dice"] = expected_dice(logits)
+            if first_norm.distance is not None:
+                self.state.output["norm_distance"] = first_norm.distance
+            if self.passes:
+                features = head_input.features
+                features = features.as_tensor() if isinstance(features, MetaTensor) else features
+                head = network.segmentation_head
+                masks = channel_masks(names, self.passes, features.shape[1], dropout_of(head), self.seed).to(features)
+                z = stochastic_log_odds(stochastic_logits(head, features, masks))
+                self.state.output["agreement"] = agreement(z)
+            if self.views is not None:
+                plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
+                self.state.output["view_agreement"] = self.views.agreement(plain, network)
+            return prediction
+
+        return infer

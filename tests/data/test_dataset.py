@@ -1,0 +1,132 @@
+"""An unreadable photograph costs nothing but itself, and the cache changes nothing but the time."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
+from PIL import Image
+
+from bundle.data.dataset import PhotographDataset, collate_readable
+from bundle.data.items import item_name
+from bundle.data.photograph_reader import PhotographReader
+from bundle.errors import UnreadablePhotographError, unreadable_cause
+from bundle.stages import exit_status
+from bundle.transforms.disc_view import DiscViewd
+
+
+@pytest.fixture
+def items(tmp_path) -> list[dict]:
+    """Three photographs, the second of which is no picture."""
+    rng = np.random.default_rng(0)
+    for name in ("a", "b", "c"):
+        Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(tmp_path / f"{name}.png")
+    (tmp_path / "b.png").write_text("not a picture")
+    return [{"image": str(tmp_path / f"{name}.png"), "name": name} for name in ("a", "b", "c")]
+
+
+class Counting:
+    """The usual loading, counted."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.load = Compose(
+            [LoadImaged("image", reader=PhotographReader), EnsureChannelFirstd("image"), DiscViewd("image", 16)]
+        )
+
+    def __call__(self, item: dict) -> dict:
+        self.seen.append(item["name"])
+        return self.load(item)
+
+
+def test_an_unreadable_photograph_becomes_none_and_is_recorded_once(items, caplog):
+    dataset = PhotographDataset(items, Counting())
+    with caplog.at_level(logging.WARNING, logger="bundle.datasets"):
+        found = [dataset[i] for i in (0, 1, 2, 1)]
+    assert [item and item["name"] for item in found] == ["a", None, "c", None]
+    assert list(dataset.unreadable) == ["b"]
+    assert dataset.unreadable["b"]
+    assert "b.png" not in dataset.unreadable["b"]
+    assert caplog.text.count("b.png") == 1
+
+
+def test_other_faults_are_not_hidden(items):
+    def fail(_):
+        raise KeyError("a fault of the program")
+
+    dataset = PhotographDataset(items, fail)
+    with pytest.raises(RuntimeError, match="applying transform"):
+        dataset[0]
+    assert dataset.unreadable == {}
+
+
+def test_the_cause_is_found_down_the_chain():
+    cause, link, end = UnreadablePhotographError("a.png", "empty"), RuntimeError(), RuntimeError()
+    assert unreadable_cause(cause) is cause
+    assert unreadable_cause(end) is None
+    assert unreadable_cause(None) is None
+    end.__cause__ = link
+    link.__context__ = cause
+    assert unreadable_cause(end) is cause
+
+
+@pytest.mark.parametrize(("cache_num", "loads"), [(0, 6), (1, 5), (2, 4), (9, 4)])
+def test_the_cache_is_bounded_and_gives_equal_items(items, cache_num, loads):
+    plain = PhotographDataset(items, Counting())
+    transform = Counting()
+    dataset = PhotographDataset(items, transform, cache_num=cache_num)
+    for _ in range(2):
+        for i in range(3):
+            one, other = plain[i], dataset[i]
+            if one is None:
+                assert other is None
+                continue
+            assert other["name"] == one["name"]
+            assert torch.equal(other["image"].as_tensor(), one["image"].as_tensor())
+            assert other["image"].meta["view"] == one["image"].meta["view"]
+            assert len(other["image"].applied_operations) == len(one["image"].applied_operations)
+    # The unreadable one is tried each time.
+    assert len(transform.seen) == loads
+
+
+def test_later_transforms_do_not_reach_into_the_cache(items):
+    dataset = PhotographDataset(items, Counting(), cache_num=3)
+    for found in (dataset[0], dataset[0]):
+        found["image"].meta["view"] = "spoilt"
+        found["image"].applied_operations.clear()
+        found["image"] = found["image"] * 0
+        found["more"] = 1
+    again = dataset[0]
+    assert isinstance(again["image"], MetaTensor)
+    assert again["image"].meta["view"] == "crop"
+    assert again["image"].applied_operations
+    assert again["image"].any()
+    assert "more" not in again
+
+
+def test_collation_drops_what_could_not_be_read(items):
+    dataset = PhotographDataset(items, Counting())
+    batch = collate_readable([dataset[i] for i in range(3)])
+    assert batch["name"] == ["a", "c"]
+    assert batch["image"].shape == (2, 3, 16, 16)
+    assert torch.equal(batch["image"][1].as_tensor(), dataset[2]["image"].as_tensor())
+    assert collate_readable([None, None]) == {}
+    assert collate_readable([]) == {}
+
+
+def test_exit_status_is_1_if_something_was_unreadable():
+    exit_status({})
+    with pytest.raises(SystemExit) as raised:
+        exit_status({"b": "empty"})
+    assert raised.value.code == 1
+
+
+def test_an_item_without_a_name_is_called_by_its_file():
+    path = "folder/a.b.png"
+    assert item_name({"image": path, "name": "other"}) == "other"
+    assert item_name({"image": path}) == "a.b.png"
+    assert item_name({"image": MetaTensor(torch.zeros(3, 2, 2), meta={"filename_or_obj": path})}) == "a.b.png"

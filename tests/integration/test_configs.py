@@ -1,0 +1,144 @@
+"""What the configs, each of which stands alone, must have in common."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from ignite.engine import Engine
+from monai.bundle import ConfigParser
+from monai.bundle.config_item import ComponentLocator
+from monai.utils import optional_import
+
+from bundle.stages import BUNDLE_ROOT, STAGES
+
+CONFIGS = {stage: json.loads((BUNDLE_ROOT / "configs" / f"{name}.json").read_text()) for stage, name in STAGES.items()}
+SOURCE_FREE = [stage for stage in STAGES if stage != "training"]
+
+
+def nodes(content):
+    """Every dict in a config, at any depth."""
+    if isinstance(content, dict):
+        yield content
+        content = list(content.values())
+    if isinstance(content, list):
+        for value in content:
+            yield from nodes(value)
+
+
+def components(stage, target):
+    return [node for node in nodes(CONFIGS[stage]) if node.get("_target_") == target]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_runs_with_and_without_its_name(stage):
+    assert CONFIGS[stage][stage] == "%run"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_component_exists(stage):
+    locator = ComponentLocator(excludes=["metatensor"])
+    for node in nodes(CONFIGS[stage]):
+        if "_target_" in node:
+            name = node["_target_"]
+            found = locator.get_component_module_name(name)
+            if found is None:
+                module, _, attribute = name.rpartition(".")
+                assert optional_import(module, name=attribute)[1], name
+
+
+@pytest.mark.parametrize("stage", SOURCE_FREE)
+def test_the_network_sees_the_same_numbers_everywhere(stage):
+    """Intensities, size of the view and architecture are written once in each file, and must agree."""
+    scales = components(stage, "ScaleIntensityRanged")
+    assert scales
+    assert [scale | {"keys": "image"} for scale in scales] == [CONFIGS["training"]["scale_intensity"]] * len(scales)
+    assert CONFIGS[stage]["image_size"] == CONFIGS["training"]["image_size"]
+    assert CONFIGS[stage]["dropout"] == CONFIGS["training"]["dropout"]
+    own, source = CONFIGS[stage]["network_def"], CONFIGS["training"]["network_def"]
+    assert own | {"pretrained": None} == source | {"pretrained": None}
+    assert own["pretrained"] is False
+
+
+@pytest.mark.parametrize("stage", SOURCE_FREE)
+def test_the_disc_is_looked_for_alike(stage):
+    (view,) = components(stage, "bundle.transforms.disc_view.DiscViewd")
+    (reference,) = components("inference", "bundle.transforms.disc_view.DiscViewd")
+    # Only a prediction goes back to the photograph, and only these two stages keep one.
+    returning = {"on_return": reference["on_return"]}
+    assert view | ({} if stage == "evaluation" else returning) == reference
+    assert CONFIGS[stage]["locate"] == CONFIGS["inference"]["locate"]
+    assert CONFIGS[stage]["view"] == "auto"
+
+
+def test_scored_contours_are_the_ones_that_users_get():
+    def steps(stage):
+        return [node["_target_"] for node in CONFIGS[stage]["postprocessing"]["transforms"]][:3]
+
+    assert steps("evaluation") == steps("inference")
+
+
+def test_adaptation_refines_as_refinement_does():
+    keys = ("passes", "uncertainty_threshold", "uncertainty", "fingerprint")
+    assert {key: CONFIGS["adaptation"][key] for key in keys} == {key: CONFIGS["refinement"][key] for key in keys}
+    mode = {"mode": CONFIGS["adaptation"]["recipe_defaults"]["features"]}
+    assert CONFIGS["adaptation"]["gradient_features"] | mode == CONFIGS["refinement"]["gradient_features"]
+    (own,), (reference,) = (
+        components(stage, "bundle.refinement.evaluator.RefinementEvaluator") for stage in ("adaptation", "refinement")
+    )
+    # Which handlers watch differs: those of the refinement stage are where MONAI looks for them.
+    assert own | {"val_handlers": "@handlers"} == reference
+
+
+def test_recipes_name_losses_that_exist():
+    adaptation = CONFIGS["adaptation"]
+    assert adaptation["recipe"] in adaptation["recipes"]
+    for recipe in adaptation["recipes"].values():
+        assert set(recipe) <= set(adaptation["recipe_defaults"])
+        assert set(recipe.get("losses", {})) <= set(adaptation["train"]["losses"])
+        assert recipe.get("augmentation", "none") in adaptation["train"]["augmentations"]
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("training", "evaluation")])
+def test_stages_without_labels_never_ask_for_them(stage):
+    """``list_photographs`` opens no label folder unless it is told to."""
+    text = json.dumps(CONFIGS[stage])
+    assert "labels=" not in text
+    assert "LabelReader" not in text
+
+
+def test_metadata_says_what_the_network_takes_and_gives():
+    metadata = json.loads((BUNDLE_ROOT / "configs" / "metadata.json").read_text())
+    data = metadata["network_data_format"]
+    size, scale = CONFIGS["training"]["image_size"], CONFIGS["training"]["scale_intensity"]
+    assert data["inputs"]["image"]["spatial_shape"] == [size, size]
+    assert data["inputs"]["image"]["value_range"] == [scale["b_min"], scale["b_max"]]
+    assert list(data["outputs"]["pred"]["channel_def"].values()) == ["background", "disc_rim", "optic_cup"]
+    assert metadata["version"] in metadata["changelog"]
+
+
+def test_no_config_holds_a_path_of_some_machine():
+    for path in Path(BUNDLE_ROOT / "configs").glob("*.json"):
+        for node in nodes(ConfigParser.load_config_file(path)):
+            for value in node.values():
+                assert not (isinstance(value, str) and value.startswith(("/", "~"))), (path, value)
+
+
+def test_the_teachers_norm_statistics_are_averaged_too(network):
+    parser = ConfigParser({"imports": CONFIGS["adaptation"]["imports"], "settings": {"teacher": 0.75}})
+    parser["network"] = network
+    parser["teacher"] = CONFIGS["adaptation"]["train"]["teacher"]
+    handler = parser.get_parsed_content("teacher")
+    trainer = Engine(lambda *_: None)
+    handler.attach(trainer)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with torch.no_grad():
+        for value in network.state_dict().values():
+            value.add_(4)
+    trainer.run([0])
+    for name, value in handler.ema_model.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, before[name] + 1, rtol=1e-4, atol=1e-4)
+    assert not handler.ema_model.training

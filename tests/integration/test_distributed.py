@@ -1,0 +1,503 @@
+"""Two processes do what one does in training, refinement, adaptation and inference, also where shares are unequal."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+from monai.transforms import RandScaleIntensityd
+from torch import nn
+from torch.utils.data import DataLoader
+
+from bundle.distributed.collect import collect_dealt, finish
+from bundle.distributed.loss import GlobalBatchLoss
+from bundle.distributed.network import parallel
+from bundle.distributed.samplers import DealtBatches, SplitBatches
+from bundle.errors import CallError
+from bundle.handlers.divergence import DivergenceGuard
+from bundle.io.records import Records
+from bundle.losses.base import AdaptationLoss
+from bundle.networks.outputs import AdaptationOutput
+from bundle.stages import BUNDLE_ROOT
+from bundle.synthetic.phantoms.photographs import write_dataset
+from bundle.transforms.seeded import SeededCompose
+from tests.support.processes import Processes
+
+ROOT = BUNDLE_ROOT
+TINY = {
+    "network_def#backbone": "efficientnet-lite0-small",
+    "network_def#decoder_channels": [16, 16, 8, 8],
+    "image_size": 64,
+    "view": "crop",
+}
+STAGES = {"train": "training", "refine": "refinement", "adapt": "adaptation", "inference": "inference"}
+SCHOOL = {"pretrained": False, "batch_size": 4, "warmup_epochs": 1}
+DOUBLES = {
+    "network": "$@network_def.double()",
+    "train#trainer#to_kwargs": {"dtype": "$torch.float64"},
+    "validate#evaluator#to_kwargs": {"dtype": "$torch.float64"},
+}
+ONE_LOOK = {"train#preprocessing#transforms": "$@load + [@train#view, @scale_intensity]", "train#view#size": 64}
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[Processes]:
+    workers = Processes(2)
+    yield workers
+    workers.close()
+
+
+# What runs in the workers -------------------------------------------------------------------------------------------
+
+
+def run_stage(config: str, dataset_dir: Any, output_dir: Any, overlay: bool = True, **overrides: Any) -> dict:
+    """Run a stage; its exit status and, in training, the loss of every step."""
+    names = [config, f"multi_gpu_{config}"] if overlay else [config]
+    stage = ConfigWorkflow(
+        config_file=[str(ROOT / "configs" / f"{name}.json") for name in names],
+        meta_file=str(ROOT / "configs" / "metadata.json"),
+        logging_file=str(ROOT / "configs" / "logging.conf"),
+        run_id=STAGES[config],
+        workflow_type="train" if config == "train" else "inference",
+        bundle_root=str(ROOT),
+        dataset_dir=str(dataset_dir),
+        output_dir=str(output_dir),
+        **TINY | overrides,
+    )
+    losses: list[float] = []
+    steps: list[int] = []
+    status = 0
+    forward = AdaptationLoss.forward
+
+    def count(*arguments: Any) -> torch.Tensor:
+        steps.append(1)
+        return forward(*arguments)
+
+    AdaptationLoss.forward = count  # type: ignore[method-assign]
+    try:
+        stage.initialize()
+        if config == "train":
+            trainer = stage.parser.get_parsed_content("train#trainer")
+            trainer.add_event_handler("ITERATION_COMPLETED", lambda e: losses.append(_loss(e.state.output)))
+        stage.run()
+        stage.finalize()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
+    finally:
+        AdaptationLoss.forward = forward  # type: ignore[method-assign]
+        idist.finalize()
+        logging.disable(logging.NOTSET)
+    return {"status": status, "losses": losses, "steps": len(steps)}
+
+
+def run_and_die(photographs: int, *args: Any, **overrides: Any) -> dict:
+    """As ``run_stage``, but the second process is killed when it has written so many photographs."""
+    save = Records.save
+    written: list[str] = []
+
+    def save_and_die(self: Records, item: Any, *rest: Any) -> None:
+        save(self, item, *rest)
+        written.append(item["name"])
+        if os.environ["RANK"] == "1" and len(written) == photographs:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Records.save = save_and_die  # type: ignore[method-assign]
+    try:
+        return run_stage(*args, **overrides)
+    finally:
+        Records.save = save  # type: ignore[method-assign]
+
+
+def run_and_spoil(step: int, *args: Any, **overrides: Any) -> dict:
+    """As ``run_stage``, but at one step the loss of the second process, and of it alone, is no number."""
+    check = DivergenceGuard.check_loss
+
+    def check_spoilt(self: DivergenceGuard, engine: Any) -> None:
+        if engine.state.iteration == step and os.environ["RANK"] == "1":
+            engine.state.output[0]["loss"] = torch.tensor(math.nan)
+        check(self, engine)
+
+    DivergenceGuard.check_loss = check_spoilt  # type: ignore[method-assign]
+    try:
+        return run_stage(*args, **overrides)
+    finally:
+        DivergenceGuard.check_loss = check  # type: ignore[method-assign]
+
+
+def _loss(output: Any) -> float:
+    return float((output[0] if isinstance(output, list) else output)["loss"])
+
+
+class Layers(nn.Module):
+    """Everything that looks at the batch as a whole, with the head's place where ``AdaptationInferer`` expects it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8, momentum=0.3), nn.ReLU())
+        self.segmentation_head = nn.Sequential(nn.Dropout2d(0.5), nn.Conv2d(8, 3, 1))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.segmentation_head(self.body(inputs))
+
+
+class Lopsided(nn.Module):
+    """A loss that divides by what it counts in the batch, and sees output, teacher, target and names."""
+
+    def forward(self, output: AdaptationOutput, target: dict) -> torch.Tensor:
+        assert len(set(target["name"])) == len(target["name"]) == len(output.logits) == len(output.images)
+        weight = target["mask"] * torch.tensor([float(len(name)) for name in target["name"]])[:, None, None, None]
+        assert output.teacher is not None
+        assert output.teacher.features.shape[0] == len(output.logits)
+        difference = (output.logits - output.teacher.logits).square() + output.features.square().mean()
+        return (difference * weight).sum() / weight.sum()
+
+
+def one_step(rows: list[list[int]]) -> dict:
+    """One step on five photographs, of which this process has ``rows[rank]``."""
+    idist.initialize("gloo")
+    torch.manual_seed(0)
+    network = Layers().double()
+    images = torch.randn(5, 3, 12, 10, dtype=torch.float64)
+    mask = (torch.rand(5, 1, 10, 8) > 0.7).double()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    model: nn.Module = parallel(network, optimizer).train()
+    torch.manual_seed(7)
+    own = rows[idist.get_rank()]
+    kept: list[torch.Tensor] = []
+    network.segmentation_head.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
+    logits = model(images[own])
+    teacher = AdaptationOutput(None, images[own], logits.detach()[:, :0], images[own, :, 1:-1, 1:-1])  # type: ignore
+    output = AdaptationOutput(network, images[own], kept[0], logits, teacher)  # type: ignore[arg-type]
+    target = {"mask": mask[own], "name": ["x" * (i + 1) for i in own]}
+    loss = GlobalBatchLoss(Lopsided())(output, target)
+    loss.backward()
+    optimizer.step()
+    finish()
+    return {"loss": loss.item(), "state": {key: value.clone() for key, value in network.state_dict().items()}}
+
+
+def collected(values: list[list]) -> list:
+    idist.initialize("gloo")
+    found = collect_dealt(values[idist.get_rank()])
+    finish()
+    return found
+
+
+# What they are asked -------------------------------------------------------------------------------------------------
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "model.pt", weights_only=True)
+
+
+def distance(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    """Euclidean distance of two models' weights and statistics."""
+    assert one.keys() == other.keys()
+    return float(sum((one[key].double() - other[key].double()).square().sum() for key in one)) ** 0.5
+
+
+def flat(record: dict, path: str = "") -> dict[str, Any]:
+    """The entries of nested dicts by their paths."""
+    inner = [
+        flat(value, f"{path}/{key}") if isinstance(value, dict) else {f"{path}/{key}": value}
+        for key, value in record.items()
+    ]
+    return {key: value for part in inner for key, value in part.items()}
+
+
+def rows(path: Path) -> list[dict]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("source")
+    write_dataset(folder, 12, kind="crop", size=96, seed=100)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("target")
+    write_dataset(folder, 7, kind="crop", cameras=("tight_red",), size=96, seed=200)
+    shutil.rmtree(folder / "label")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkpoint(source, processes, tmp_path_factory) -> str:
+    """Trained just enough that it shows discs and cups."""
+    output = tmp_path_factory.mktemp("trained")
+    settings = SCHOOL | {"max_epochs": 25, "val_interval": 25, "learning_rate": 0.01}
+    processes(run_stage, "train", source, output, overlay=False, count=1, **settings)
+    return str(output / "model.pt")
+
+
+@pytest.fixture
+def as_process(monkeypatch):
+    """``as_process(rank, count)`` makes this process one of several, as far as samplers ask."""
+
+    def become(rank: int, count: int) -> None:
+        monkeypatch.setattr(idist, "get_rank", lambda: rank)
+        monkeypatch.setattr(idist, "get_world_size", lambda: count)
+
+    return become
+
+
+@pytest.mark.parametrize(
+    ("photographs", "batch_size", "count"), [(5, 1, 2), (7, 2, 2), (7, 3, 4), (4, 2, 2), (1, 8, 3)]
+)
+def test_dealt_batches_are_those_of_one_process(photographs, batch_size, count, as_process):
+    whole = list(DealtBatches(range(photographs), batch_size))
+    assert [i for batch in whole for i in batch] == list(range(photographs))
+    shares = []
+    for rank in range(count):
+        as_process(rank, count)
+        sampler = DealtBatches(range(photographs), batch_size)
+        shares.append(list(sampler))
+        assert len(sampler) == len(shares[-1]) == len(shares[0])
+    assert [share[i] for i in range(len(shares[0])) for share in shares if share[i]] == whole
+
+
+@pytest.mark.parametrize("at_most", [None, 100, 4])
+@pytest.mark.parametrize(("photographs", "batch_size", "count"), [(5, 4, 2), (8, 4, 2), (9, 4, 3), (7, 3, 3)])
+def test_split_batches_are_those_of_one_process(photographs, batch_size, count, at_most, as_process):
+    data = list(range(photographs))
+    torch.manual_seed(3)
+    whole = [batch.tolist() for batch in DataLoader(data, batch_size, shuffle=True)]
+    if at_most == 4:
+        first = [i for batch in whole for i in batch][:at_most]
+        whole = [first[i : i + batch_size] for i in range(0, at_most, batch_size)]
+    shares = []
+    for rank in range(count):
+        as_process(rank, count)
+        torch.manual_seed(3)
+        split = SplitBatches(data, batch_size, photographs=at_most)
+        shares.append([batch.tolist() for batch in DataLoader(data, batch_sampler=split)])
+    for batch, parts in zip(whole, zip(*shares, strict=True), strict=True):
+        rows = [i for part in parts for i in part]
+        assert set(rows) == set(batch)
+        assert all(parts)
+        # Only a batch of fewer rows than processes has a row twice.
+        assert rows == batch or len(batch) < count
+    as_process(0, count)
+    assert len(SplitBatches(data, batch_size, drop_last=True)) == photographs // batch_size
+
+
+def test_more_processes_than_rows_are_a_wrong_call(as_process):
+    as_process(0, 3)
+    for photographs, batch_size in ((2, 8), (9, 2)):
+        with pytest.raises(CallError, match="3 processes cannot share"):
+            SplitBatches(range(photographs), batch_size)
+    assert len(SplitBatches([], 8)) == 0
+
+
+def test_what_was_dealt_comes_back_in_order_without_gaps(processes):
+    shares = [["a", None, "e"], ["b", "d", None]]
+    assert processes(collected, shares) == [["a", "b", "d", "e"]] * 2
+    assert collect_dealt(["a", None, "b"]) == ["a", "b"]
+
+
+def test_augmentation_is_drawn_for_each_photograph():
+    """Neither order nor what else was drawn changes it; the seed of the epoch does."""
+    random = RandScaleIntensityd("image", factors=0.5, prob=1.0)
+    transform = SeededCompose([random])
+
+    def values(names: str, seed: int) -> dict[str, float]:
+        transform.set_random_state(seed)
+        return {name: float(transform({"image": torch.ones(1, 2, 2), "name": name})["image"].mean()) for name in names}
+
+    first = values("abc", 1)
+    assert len(set(first.values())) == 3
+    assert values("cba", 1) == first
+    assert values("b", 1)["b"] == first["b"]
+    assert values("abc", 2)["a"] != first["a"]
+    # A cache asks for the part before the random transforms, and may do so at any time.
+    transform.set_random_state(1)
+    transform({"image": torch.ones(1, 2, 2), "name": "a"}, end=0)
+    assert float(transform({"image": torch.ones(1, 2, 2), "name": "c"}, start=0)["image"].mean()) == first["c"]
+
+
+def test_a_step_is_that_of_one_process_whatever_the_shares(processes):
+    """Loss, gradient, norm statistics and dropout of unequal shares, also where a row is in both: 1e-12 in doubles."""
+    (one,) = processes(one_step, [[0, 1, 2, 3, 4]], count=1)
+    for shares in ([[0, 1], [2, 3, 4]], [[0, 1, 2, 3], [4]]):
+        for two in processes(one_step, shares):
+            assert two["loss"] == pytest.approx(one["loss"], rel=1e-12)
+            for key, value in one["state"].items():
+                torch.testing.assert_close(two["state"][key], value, rtol=1e-10, atol=1e-12, msg=key)
+
+
+def test_training_has_the_loss_curve_of_one_process(source, processes, tmp_path):
+    """All augmentation on; in doubles nothing but the order of sums differs, and Adam makes the most of that."""
+    settings = SCHOOL | {"max_epochs": 2, "val_interval": 2, "learning_rate": 0.003} | DOUBLES
+    (one,) = processes(run_stage, "train", source, tmp_path / "1", count=1, **settings)
+    two, second = processes(run_stage, "train", source, tmp_path / "2", **settings)
+    assert len(one["losses"]) == 4
+    assert len(set(one["losses"])) == 4
+    assert two == second
+    assert two["losses"] == pytest.approx(one["losses"], rel=1e-9)
+    assert distance(weights(tmp_path / "1"), weights(tmp_path / "2")) < 1e-6
+    metrics = [json.loads((tmp_path / count / "metrics.json").read_text()) for count in "12"]
+    assert metrics[0] == metrics[1]
+    assert len(list((tmp_path / "2" / "events").iterdir())) == 1
+    settings |= ONE_LOOK | {"max_epochs": 1, "val_interval": 2}
+    # Without augmentation there is nothing that the overlay draws otherwise than the plain config does.
+    (plain,) = processes(run_stage, "train", source, tmp_path / "0", overlay=False, count=1, **settings)
+    two, _ = processes(run_stage, "train", source, tmp_path / "3", **settings)
+    assert two["losses"] == pytest.approx(plain["losses"], rel=1e-9)
+    assert two["losses"][0] != pytest.approx(one["losses"][0], rel=1e-2)
+
+
+def test_refinement_writes_the_files_of_one_process(target, checkpoint, processes, tmp_path):
+    """Seven photographs in batches of two: four batches, the last one short; bit for bit, the prototypes too."""
+    settings = {"checkpoint": checkpoint, "batch_size": 2, "statistics": 0, "label_threshold": 0.3}
+    settings |= {"uncertainty_threshold": 0.2}
+    processes(run_stage, "refine", target, tmp_path / "1", overlay=False, count=1, **settings)
+    processes(run_stage, "refine", target, tmp_path / "2", **settings)
+    files = sorted(path.relative_to(tmp_path / "1") for path in (tmp_path / "1").rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(tmp_path / "2") for path in (tmp_path / "2").rglob("*") if path.is_file())
+    assert len(files) == 7 + 2
+    for name in files:
+        if name.suffix == ".npz":
+            with np.load(tmp_path / "1" / name) as one, np.load(tmp_path / "2" / name) as two:
+                assert one["label"].any()
+                for key in one.files:
+                    np.testing.assert_array_equal(one[key], two[key])
+        elif name.suffix == ".pt":
+            one, two = (torch.load(tmp_path / count / name, weights_only=True) for count in "12")
+            assert one["fingerprint"] == two["fingerprint"]
+            for key in ("objects", "background"):
+                assert one[key].isfinite().all()
+                assert torch.equal(one[key], two[key])
+        else:
+            assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+@pytest.mark.parametrize("recipe", ["grad_cl", "plus"])
+def test_adaptation_gives_the_weights_of_one_process(recipe, target, checkpoint, processes, tmp_path):
+    """Seven of eight photographs can be read; batches of 3, 3 and 1: the last has a row for one process only."""
+    shutil.copytree(target / "image", tmp_path / "in")
+    (tmp_path / "in" / "a_broken.png").write_bytes(b"broken")
+    settings = {"checkpoint": checkpoint, "recipe": recipe, "batch_size": 3, "recipes#plus#least_steps": 0}
+    settings |= {f"recipes#{recipe}#max_epochs": 2, f"recipes#{recipe}#harm_tolerance": None}
+    (one,) = processes(run_stage, "adapt", tmp_path / "in", tmp_path / "1", count=1, **settings)
+    results = processes(run_stage, "adapt", tmp_path / "in", tmp_path / "2", **settings)
+    assert [(result["status"], result["steps"]) for result in (one, *results)] == [(1, 6)] * 3
+    source = torch.load(checkpoint, weights_only=True)
+    first, second = weights(tmp_path / "1"), weights(tmp_path / "2")
+    assert distance(first, source) > 0.01
+    assert distance(first, second) < 1e-3 * distance(first, source)
+    records = [json.loads((tmp_path / count / "adaptation.json").read_text()) for count in "12"]
+    assert records[0]["before"] == records[1]["before"]
+    assert records[1]["after"]["photographs"] == 7
+    assert list(records[1]["unreadable"]) == ["a_broken"]
+    # The weights' hash, of weights that differ in the last digits.
+    assert {record.pop("model").partition(" ")[0] for record in records} == {"model.pt"}
+    for key, value in flat(records[0]).items():
+        assert flat(records[1])[key] == (pytest.approx(value, rel=1e-3) if isinstance(value, float) else value)
+    assert not list((tmp_path / "2").glob("resume.pt"))
+    assert len(list((tmp_path / "2" / "events").iterdir())) == 1
+
+
+def test_a_loss_that_diverges_in_one_process_stops_all_with_the_last_good_weights(
+    target, checkpoint, processes, tmp_path
+):
+    """Eight photographs in batches of four: the third step is the first of the second epoch."""
+    settings = {"checkpoint": checkpoint, "recipe": "grad_cl", "batch_size": 4, "recipes#grad_cl#max_epochs": 3}
+    results = processes(run_and_spoil, 3, "adapt", target / "image", tmp_path / "out", **settings)
+    assert [(result["status"], result["steps"]) for result in results] == [(0, 3)] * 2
+    record = json.loads((tmp_path / "out" / "adaptation.json").read_text())
+    assert record["kept"] == "epoch 1"
+    assert "the loss became inf in epoch 2" in record["reason"]
+    kept = weights(tmp_path / "out")
+    assert all(value.isfinite().all() for value in kept.values())
+    assert distance(kept, torch.load(checkpoint, weights_only=True)) > 0
+
+
+def test_inference_writes_the_files_of_one_process(target, checkpoint, processes, tmp_path):
+    """Eight photographs, the second unreadable: in the share of one process, and in the exit status of both."""
+    shutil.copytree(target / "image", tmp_path / "in")
+    names = sorted(path.name for path in (tmp_path / "in").iterdir())
+    (tmp_path / "in" / f"{names[0][:-4]}_broken.png").write_bytes(b"broken")
+    (one,) = processes(
+        run_stage, "inference", tmp_path / "in", tmp_path / "1", overlay=False, count=1, **{"checkpoint": checkpoint}
+    )
+    results = processes(run_stage, "inference", tmp_path / "in", tmp_path / "2", checkpoint=checkpoint)
+    assert [result["status"] for result in (one, *results)] == [1, 1, 1]
+    files = sorted(path.relative_to(tmp_path / "1") for path in (tmp_path / "1").rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(tmp_path / "2") for path in (tmp_path / "2").rglob("*") if path.is_file())
+    assert len(files) == 2 * 7 + 3
+    for name in files:
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
+    assert [row["image"] for row in rows(tmp_path / "2" / "report.csv")] == sorted(
+        path.name for path in (tmp_path / "in").iterdir()
+    )
+
+
+def test_a_killed_process_ends_inference_and_the_next_run_finishes_it(target, checkpoint, processes, tmp_path):
+    common = {"checkpoint": checkpoint}
+    processes(run_stage, "inference", target, tmp_path / "whole", **common)
+    with pytest.raises(AssertionError, match="a process was killed"):
+        processes(run_and_die, 2, "inference", target, tmp_path / "cut", **common)
+    processes.restart(1)
+    assert not (tmp_path / "cut" / "report.csv").exists()
+    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "cut" / "masks").iterdir()}
+    assert 2 <= len(done) < 7
+    processes(run_stage, "inference", target, tmp_path / "cut", **common)
+    assert all(path.stat().st_mtime_ns == time for path, time in done.items())
+    for name in ("report.csv", "measurements.csv", "report.html"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the processes by what Linux says of them")
+def test_a_killed_process_ends_adaptation_and_the_next_run_finishes_it(target, checkpoint, processes, tmp_path):
+    """``torchrun`` says which process was killed, nothing hangs, and the result is that of an undisturbed run."""
+    settings = {"checkpoint": checkpoint, "recipe": "plus", "batch_size": 3, "recipes#plus#least_steps": 0}
+    settings |= {"recipes#plus#max_epochs": 8, "recipes#plus#harm_tolerance": 9.0}
+    given = TINY | settings | {"dataset_dir": str(target), "output_dir": str(tmp_path / "cut")}
+    call = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    call += ["-m", "monai.bundle", "run", "adaptation"]
+    call += ["--config_file", "['configs/adapt.json','configs/multi_gpu_adapt.json']"]
+    call += [word for key, value in given.items() for word in (f"--{key}", str(value))]
+    with subprocess.Popen(call, cwd=ROOT, stderr=subprocess.PIPE, text=True) as job:
+        deadline = time.monotonic() + 200
+        while not (tmp_path / "cut" / "resume.pt").exists():
+            assert job.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        started = children(job.pid)
+        (second,) = [pid for pid in started if b"\0RANK=1\0" in Path(f"/proc/{pid}/environ").read_bytes()]
+        os.kill(second, signal.SIGKILL)
+        said = job.communicate(timeout=60)[1]
+    assert job.returncode == 1
+    assert "SIGKILL" in said
+    assert not any(Path(f"/proc/{pid}").exists() for pid in started)
+    assert not (tmp_path / "cut" / "model.pt").exists()
+    resumed, _ = processes(run_stage, "adapt", target, tmp_path / "cut", **settings)
+    whole, _ = processes(run_stage, "adapt", target, tmp_path / "whole", **settings)
+    assert 0 < resumed["steps"] < whole["steps"] == 8 * 3
+    assert distance(weights(tmp_path / "cut"), weights(tmp_path / "whole")) == 0
+    records = [(tmp_path / name / "adaptation.json").read_text() for name in ("cut", "whole")]
+    assert records[0] == records[1]

@@ -1,0 +1,291 @@
+"""The losses are their formulas, are finite where nothing is trusted, and let the gradient through to F."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bundle.losses.base import AdaptationLoss, masked_mean
+from bundle.losses.consistency import ConsistencyLoss
+from bundle.losses.pseudo_label import PseudoLabelLoss
+from bundle.losses.separation import SeparationLoss
+from bundle.networks.outputs import AdaptationOutput
+from bundle.refinement.class_features import ClassFeatures, GradientFeatures
+
+WIDTH, HEIGHT, K = 8, 6, 8
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+class FixedWeights(GradientFeatures):
+    """alpha = 1 for both classes, so that v is the mean of ReLU(F)."""
+
+    def __call__(self, network, images, features, logits, dropout, masks):
+        return ClassFeatures(features.new_ones(len(features), 1, 2, features.shape[1]), features)
+
+
+def output_of(network, features: torch.Tensor) -> AdaptationOutput:
+    return AdaptationOutput(
+        network, torch.zeros(len(features), 3, *features.shape[2:]), features, network.segmentation_head(features)
+    )
+
+
+def target_of(count: int = 1, cup_columns: int = 3, rim_columns: int = 3) -> dict[str, torch.Tensor]:
+    """Cup in the first columns, rim behind it, all trusted."""
+    label = torch.zeros(count, 2, WIDTH, HEIGHT)
+    label[:, 0, : cup_columns + rim_columns] = 1
+    label[:, 1, :cup_columns] = 1
+    return {"label": label, "mask": torch.ones_like(label)}
+
+
+def test_the_anchor_holds_untrusted_pixels_to_their_probability(network):
+    logits = random(2, 3, WIDTH, HEIGHT, seed=0)
+    label = (random(2, 2, WIDTH, HEIGHT, seed=1) > 0).float()
+    mask = (random(2, 2, WIDTH, HEIGHT, seed=2) > 0.5).float()
+    probability = random(2, 2, WIDTH, HEIGHT, seed=3).sigmoid()
+    output, target = AdaptationOutput(network, logits, logits, logits), {"label": label, "mask": mask}
+    target["probability"] = probability
+    p = torch.stack((logits.softmax(1)[:, 1:].sum(1), logits.softmax(1)[:, 2]), dim=1)
+    cross_entropy = -(probability * p.log() + (1 - probability) * (1 - p).log()) * (1 - mask)
+    extra = (cross_entropy.sum((0, 2, 3)) / mask.sum((0, 2, 3))).mean()
+    found = PseudoLabelLoss(anchor=0.5)(output, target) - PseudoLabelLoss()(output, target)
+    assert torch.allclose(found, 0.5 * extra, atol=1e-5)
+
+
+def test_a_negative_anchor_is_refused():
+    with pytest.raises(ValueError, match="-1"):
+        PseudoLabelLoss(anchor=-1)
+
+
+def test_pseudo_label_loss_is_the_masked_cross_entropy(network):
+    logits = 3 * random(2, 3, WIDTH, HEIGHT)
+    label = (random(2, 2, WIDTH, HEIGHT, seed=1) > 0).float()
+    mask = (random(2, 2, WIDTH, HEIGHT, seed=2) > 0.5).float()
+    mask[:, 1] *= random(2, WIDTH, HEIGHT, seed=3) > 0.5
+    found = PseudoLabelLoss()(AdaptationOutput(network, logits, logits, logits), {"label": label, "mask": mask})
+    p = logits.double().softmax(dim=1)
+    means = []
+    for c in range(2):
+        total, count = 0.0, 0
+        for b, x, y in torch.nonzero(mask[:, c]).tolist():
+            q = p[b, 2, x, y] + (p[b, 1, x, y] if c == 0 else 0)
+            total -= math.log(q if label[b, c, x, y] else 1 - q)
+            count += 1
+        means.append(total / count)
+    assert found.item() == pytest.approx(sum(means) / 2, rel=1e-5)
+
+
+def test_pseudo_label_loss_without_a_trusted_pixel_is_0_with_a_finite_gradient(network):
+    logits = (1e3 * random(1, 3, WIDTH, HEIGHT)).requires_grad_()
+    target = {"label": torch.ones(1, 2, WIDTH, HEIGHT), "mask": torch.zeros(1, 2, WIDTH, HEIGHT)}
+    loss = PseudoLabelLoss()(AdaptationOutput(network, logits, logits, logits), target)
+    loss.backward()
+    assert loss.item() == 0
+    assert (logits.grad == 0).all()
+
+
+def features_of(cup: list[float], rim: list[float], elsewhere: list[float], count: int = 1) -> torch.Tensor:
+    f = torch.tensor(elsewhere)[:, None, None].repeat(count, 1, WIDTH, HEIGHT)
+    f[:, :, 3:6] = torch.tensor(rim)[:, None, None]
+    f[:, :, :3] = torch.tensor(cup)[:, None, None]
+    return f
+
+
+E1, E2, E3 = ([float(i == k) for k in range(K)] for i in range(3))
+BOTH = [1.0, 1.0, *[0.0] * (K - 2)]
+
+
+@pytest.mark.parametrize(
+    ("cup", "rim", "margin", "loss"),
+    [
+        (BOTH, BOTH, 0.0, 1.0),
+        (BOTH, [3 * v for v in BOTH], 0.0, 1.0),
+        (E1, E2, 0.0, 0.0),
+        (E1, BOTH, 0.0, 0.5**0.5),
+        (E1, BOTH, 0.25, 0.5**0.5 - 0.25),
+        (E1, BOTH, 0.8, 0.0),
+        ([-v for v in E2], E2, 0.0, 0.0),
+    ],
+)
+def test_separation_loss_is_the_cosine_above_the_margin(network, cup, rim, margin, loss):
+    # What lies outside the disc, and the rim's own part of the disc's mean, must not count.
+    output = output_of(network, features_of(cup, rim, E3))
+    found = SeparationLoss(FixedWeights(), margin=margin)(output, target_of())
+    assert found.item() == pytest.approx(loss, abs=1e-6)
+
+
+def test_untrusted_pixels_do_not_count(network):
+    features = features_of(E1, E2, E3)
+    features[0, :, :, 0] = torch.tensor(E3)[:, None]
+    target = target_of()
+    target["mask"][..., 0] = 0
+    loss = SeparationLoss(FixedWeights(), min_pixels=15)
+    assert loss(output_of(network, features), target).item() == 0
+    assert loss(output_of(network, features), target_of()).item() > 0.01
+
+
+@pytest.mark.parametrize("channel", [0, 1])
+def test_rim_pixels_are_trusted_by_both_masks(network, channel):
+    features = features_of(E1, E2, E3)
+    features[0, :, 3:6, 0] = torch.tensor(E1)[:, None]
+    target = target_of()
+    target["mask"][0, channel, 3:6, 0] = 0
+    loss = SeparationLoss(FixedWeights(), min_pixels=15)
+    assert loss(output_of(network, features), target).item() == 0
+    assert loss(output_of(network, features), target_of()).item() > 0.01
+
+
+def test_photographs_with_too_few_pixels_are_passed_over(network):
+    features = torch.cat([features_of(BOTH, BOTH, E3), features_of(E1, BOTH, E3)])
+    target = target_of(count=2)
+    loss = SeparationLoss(FixedWeights(), min_pixels=18)
+    assert loss(output_of(network, features), target).item() == pytest.approx((1 + 0.5**0.5) / 2, abs=1e-6)
+    for structure in (np_slice(0, 0), np_slice(3, 3)):
+        fewer = {key: value.clone() for key, value in target.items()}
+        fewer["mask"][(0, slice(None), *structure)] = 0
+        assert loss(output_of(network, features), fewer).item() == pytest.approx(0.5**0.5, abs=1e-6)
+
+
+def np_slice(x: int, y: int) -> tuple[slice, slice]:
+    return slice(x, x + 1), slice(y, y + 1)
+
+
+@pytest.mark.parametrize(("cup", "rim"), [(0, 6), (6, 0), (2, 6), (0, 0)])
+def test_separation_loss_of_an_absent_structure_is_0_with_a_finite_gradient(network, cup, rim):
+    features = random(2, K, WIDTH, HEIGHT).requires_grad_()
+    loss = SeparationLoss(GradientFeatures())(output_of(network, features), target_of(2, cup, rim))
+    loss.backward()
+    assert loss.item() == 0
+    assert (features.grad == 0).all()
+
+
+def test_one_absent_cup_beside_a_good_photograph_does_no_harm(network):
+    features = random(2, K, WIDTH, HEIGHT).relu().requires_grad_()
+    target = target_of(2)
+    target["label"][0, 1] = 0
+    both = SeparationLoss(GradientFeatures())(output_of(network, features), target)
+    both.backward()
+    alone = SeparationLoss(GradientFeatures())(
+        output_of(network, features[1:]), {key: value[1:] for key, value in target.items()}
+    )
+    assert both.item() == pytest.approx(alone.item(), rel=1e-5)
+    assert features.grad.isfinite().all()
+    assert (features.grad[0] == 0).all()
+
+
+def test_separation_loss_by_a_slow_loop_on_real_gradient_features(network):
+    features = random(2, K, WIDTH, HEIGHT, seed=4).relu()
+    target = target_of(2)
+    target["mask"] = (random(2, 2, WIDTH, HEIGHT, seed=5) > -1).float()
+    output = output_of(network, features)
+    weights = GradientFeatures()(
+        network, output.images, features, output.logits[:, None], torch.ones(2, 1, K), target["label"]
+    ).weights[:, 0]
+    cosines = []
+    for b in range(2):
+        cup, rim = torch.zeros(K), torch.zeros(K)
+        for x in range(6):
+            for y in range(HEIGHT):
+                trusted_disc, trusted_cup = target["mask"][b, :, x, y].bool().tolist()
+                if x < 3 and trusted_cup:
+                    cup += (weights[b, 1] * features[b, :, x, y]).clamp(min=0)
+                if x >= 3 and trusted_cup and trusted_disc:
+                    rim += (weights[b, 0] * features[b, :, x, y]).clamp(min=0)
+        cosines.append((cup @ rim / cup.norm() / rim.norm()).item())
+    found = SeparationLoss(GradientFeatures(), min_pixels=4)(output, target)
+    assert found.item() == pytest.approx(sum(cosines) / 2, rel=1e-4)
+    assert found.item() > 0.05
+
+
+def test_a_step_down_the_gradient_of_f_separates_the_classes(network):
+    network.requires_grad_(False)
+    features = (random(1, K, WIDTH, HEIGHT, seed=6).relu() + 0.1).requires_grad_()
+    loss = SeparationLoss(GradientFeatures())
+    before = loss(output_of(network, features), target_of())
+    (gradient,) = torch.autograd.grad(before, features)
+    assert (gradient[..., :6, :] != 0).any()
+    assert (gradient[..., 6:, :] == 0).all()
+    after = loss(output_of(network, features - 0.1 * gradient / gradient.norm()), target_of())
+    assert after < before
+
+
+@pytest.mark.parametrize("features", [GradientFeatures(mode="hires"), GradientFeatures(layer="decoder.blocks.2")])
+def test_separation_loss_takes_no_features_without_a_gradient(features):
+    with pytest.raises(ValueError, match="layer 'head' and mode 'cam'"):
+        SeparationLoss(features)
+
+
+class Constant(nn.Module):
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.tensor(value))
+
+    def forward(self, output, target):
+        return self.value * 1
+
+
+def test_adaptation_loss_is_the_weighted_sum_of_the_losses_that_are_named():
+    losses = {"a": Constant(2.0), "b": Constant(3.0), "c": Constant(torch.nan)}
+    loss = AdaptationLoss(losses, {"b": 0.5, "a": 2.0})
+    total = loss(None, {})
+    total.backward()
+    assert total.item() == 5.5
+    assert total.shape == ()
+    assert loss.values == {"b": 3.0, "a": 2.0}
+    assert (losses["a"].value.grad, losses["b"].value.grad) == (2.0, 0.5)
+
+
+def test_adaptation_loss_refuses_an_unknown_name():
+    with pytest.raises(ValueError, match=r"unknown losses \['z'\]; there are \['a'\]"):
+        AdaptationLoss({"a": Constant(1.0)}, {"a": 1.0, "z": 1.0})
+
+
+def taught(logits: torch.Tensor, teacher: torch.Tensor) -> AdaptationOutput:
+    features = torch.zeros(len(logits), 1, *logits.shape[2:])
+    known = AdaptationOutput(None, features, features, teacher)
+    return AdaptationOutput(None, features, features, logits, known)
+
+
+def test_consistency_is_the_cross_entropy_by_the_size_of_each_structure():
+    generator = torch.Generator().manual_seed(0)
+    logits, teacher = (torch.randn(2, 3, 6, 4, generator=generator) for _ in range(2))
+    found = ConsistencyLoss(dice=0.5)(taught(logits, teacher), {})
+    p, q = (np.exp(z.numpy().astype(np.float64)) for z in (logits, teacher))
+    p, q = p / p.sum(axis=1, keepdims=True), q / q.sum(axis=1, keepdims=True)
+    terms = []
+    for a, b in ((p[:, 1] + p[:, 2], q[:, 1] + q[:, 2]), (p[:, 2], q[:, 2])):
+        entropy = -(b * np.log(a) + (1 - b) * np.log(1 - a)).sum() / b.sum()
+        terms.append(entropy + 0.5 * (1 - 2 * (a * b).sum() / (a.sum() + b.sum())))
+    assert found.item() == pytest.approx(np.mean(terms), rel=1e-5)
+
+
+def test_consistency_teaches_the_student_alone_and_survives_a_teacher_who_sees_nothing():
+    logits = torch.randn(1, 3, 6, 4, requires_grad=True)
+    nothing = torch.zeros(1, 3, 6, 4)
+    nothing[:, 0] = 60.0
+    loss = ConsistencyLoss(dice=1.0)(taught(logits, nothing), {})
+    loss.backward()
+    assert loss.isfinite()
+    assert logits.grad.isfinite().all()
+    assert logits.grad.abs().sum() > 0
+
+
+def test_consistency_needs_a_teacher():
+    output = AdaptationOutput(None, torch.zeros(1), torch.zeros(1), torch.zeros(1, 3, 2, 2))
+    with pytest.raises(ValueError, match="teacher"):
+        ConsistencyLoss()(output, {})
+    with pytest.raises(ValueError, match="dice"):
+        ConsistencyLoss(dice=-1)
+
+
+def test_the_mean_of_one_pixel_is_that_pixel():
+    features = torch.arange(2.0 * 3 * 4 * 5).view(2, 3, 4, 5)
+    mask = torch.zeros(2, 4, 5, dtype=torch.bool)
+    mask[0, 1, 2] = True
+    assert torch.equal(masked_mean(features, mask), torch.stack((features[0, :, 1, 2], torch.zeros(3))))

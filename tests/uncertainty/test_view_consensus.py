@@ -1,0 +1,110 @@
+"""Views of a photograph, mapped back to its own grid."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from bundle.uncertainty.view_consensus import ViewConsensus, zoomed
+
+
+class Brightness(nn.Module):
+    """Logits that follow the brightness of the pixel, whatever the view: every view must agree."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mean = x.mean(dim=1)
+        return torch.stack((torch.zeros_like(mean), 4 * mean, 8 * mean - 2), dim=1)
+
+
+class Corner(nn.Module):
+    """Sees a cup in the first quarter of what it is shown: no two flips agree."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = torch.zeros(len(x), 3, *x.shape[2:])
+        z[:, 0] = 5.0
+        z[:, 2, : x.shape[2] // 2, : x.shape[3] // 2] = 10.0
+        return z
+
+
+ALL = ((), (2,), (3,), (2, 3))
+
+
+def test_flipped_views_come_back_to_where_they_were(make_images):
+    images = make_images(2, 64, 32)
+    found, reach = ViewConsensus(ALL).views_of(images, Brightness())
+    assert found.shape == (4, 2, 3, 64, 32)
+    for view in found:
+        torch.testing.assert_close(view, Brightness()(images).softmax(dim=1))
+    assert (reach == 1).all()
+
+
+def test_zoomed_views_come_back_to_where_they_were(make_images):
+    images = nn.functional.avg_pool2d(make_images(1, 64, 64), 9, 1, 4)
+    found, reach = ViewConsensus(((), (2,)), zooms=(0.8, 1.25)).views_of(images, Brightness())
+    exact = Brightness()(images).softmax(dim=1)
+    for view, where in zip(found, reach, strict=True):
+        assert ((view - exact).abs() * where).max() < 0.08
+    # What lies outside a view magnified by 1.25 is 1 - 1 / 1.25^2 of the picture.
+    assert reach[:2].mean() == 1
+    assert reach[2:].mean() == pytest.approx(1 / 1.25**2, abs=0.03)
+
+
+def test_the_consensus_is_the_mean_of_the_probabilities(make_images):
+    images = make_images(2, 64, 32)
+    network = Corner()
+    answer = ViewConsensus(ALL)(images, network).exp()
+    p = network(images).softmax(dim=1)
+    expected = (p + p.flip(2) + p.flip(3) + p.flip((2, 3))) / 4
+    torch.testing.assert_close(answer, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_outside_a_magnified_view_the_others_are_averaged_alone():
+    images = torch.zeros(1, 3, 64, 64)
+    answer = ViewConsensus(((),), zooms=(1.0, 2.0))(images, Corner()).exp()
+    once = Corner()(images).softmax(dim=1)
+    torch.testing.assert_close(answer[..., 0, 0], once[..., 0, 0], atol=1e-5, rtol=1e-4)
+    # In the middle both are seen; the magnified view's corner ends at the middle as well.
+    assert answer[0, 2, 24, 24] > 0.9
+    assert answer[0, 2, 40, 40] < 0.1
+
+
+def test_views_that_say_the_same_agree_and_others_do_not(make_images):
+    images = make_images(2, 64, 64)
+    assert ViewConsensus(ALL).agreement(images, Brightness()).tolist() == [[1.0, 1.0]] * 2
+    low = ViewConsensus(((), (2,)), zooms=(1.0,)).agreement(images, Corner())
+    assert low.shape == (2, 2)
+    # The mean of two halves that exclude each other lies at 1/2 nowhere above it.
+    assert (low < 0.7).all()
+
+
+def test_what_a_view_cannot_see_is_no_disagreement():
+    images = torch.ones(1, 3, 64, 64)
+    assert ViewConsensus(((),), zooms=(1.0, 1.5)).agreement(images, Brightness()).tolist() == [[1.0, 1.0]]
+
+
+def test_no_change_of_scale_is_no_change(make_images):
+    images = make_images()
+    assert zoomed(images, 1.0) is images
+
+
+@pytest.mark.parametrize("arguments", [{"flips": ()}, {"flips": ((1,),)}, {"zooms": (0.0,)}])
+def test_impossible_views_are_refused(arguments):
+    with pytest.raises(ValueError, match="view|zooms"):
+        ViewConsensus(**arguments)
+
+
+def test_what_a_magnified_view_cannot_see_is_no_disagreement():
+    """A disc at the picture's edge, outside the middle half that a view magnified twice shows."""
+    image = torch.zeros(1, 3, 32, 32)
+    image[:, :, :4] = 1.0
+
+    def pointwise(inputs):
+        disc = 8 * inputs[:, 0] - 4
+        return torch.stack((torch.zeros_like(disc), disc, disc - 1), dim=1)
+
+    together = ViewConsensus(((),), (1.0, 2.0)).agreement(image, pointwise)
+    assert together[0, 0] == 1
+    image[:, :, 14:18] = 1.0
+    image[:, :, :, :16] = 0.5
+    assert ViewConsensus(((),), (1.0, 2.0)).agreement(image, pointwise)[0, 0] < 1
