@@ -102,7 +102,7 @@ def cup_prior_shift(
     loader: Iterable[Any],
     device: torch.device | str,
     source_share: float,
-    temperature: float = 1.0,
+    temperature: float | None = 1.0,
     least: float = 0.0,
     errors: float = 2.0,
 ) -> float:
@@ -119,13 +119,15 @@ def cup_prior_shift(
             those that ``DealtBatches`` gives it.
         device: where the network is.
         source_share: see ``estimate_shift``.
-        temperature: see ``estimate_shift``.
+        temperature: see ``estimate_shift``; None for a recipe that takes the source's share for the target's.
         least: what cameras alone bring about, in nats times the temperature, at least 0.
         errors: so many standard errors are chance; the bar is the root of the sum of the squares of both.
 
     Returns:
-        What to add to the cup's logit: what is left of the shift, times the temperature.
+        What to add to the cup's logit: what is left of the shift, times the temperature; 0 without a temperature.
     """
+    if temperature is None:
+        return 0.0
     found: list[tuple[torch.Tensor, torch.Tensor] | None] = []
     with eval_mode(network):
         for batch in loader:
@@ -150,6 +152,8 @@ def cup_prior_shift(
 @torch.no_grad()
 def expect_cups(network: DiscCupUNet, shift: float) -> None:
     """Add ``shift`` (nats) to the cup's logit, in the head's bias; the disc's edge, where no cup is near, stays."""
+    if not shift:
+        return
     bias = classifier_of(network.segmentation_head).bias
     if bias is None:
         raise ValueError("the head has no bias to shift.")

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+from monai.utils import ensure_tuple
+
 from bundle.data.formats import FORMATS, PHOTOGRAPH_SUFFIXES, check_label_format, has_dicom_preamble
 from bundle.data.names import split_suffix, unique_names
 from bundle.errors import CallError
@@ -17,10 +19,10 @@ __all__ = ["list_photographs"]
 
 
 def list_photographs(
-    dataset_dir: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
     labels: Literal["none", "optional", "required"] = "none",
     label_format: str = "index",
-    exclude: Sequence[str | os.PathLike[str]] = (),
+    exclude: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
 ) -> list[dict[str, Any]]:
     """Lists a folder's photographs: those below its subfolder ``image`` if it has one, otherwise all below it.
 
@@ -32,11 +34,11 @@ def list_photographs(
     the same one.
 
     Args:
-        dataset_dir: the folder.
+        folder: what is listed.
         labels: ``none`` does not look at the label folders at all; ``optional`` adds the labels that are there;
             ``required`` insists on one for every photograph.
         label_format: one of ``LABEL_FORMATS``.
-        exclude: folders inside ``dataset_dir`` to pass over, such as the output folder.
+        exclude: folders inside it, one or several, to pass over, such as the output folder.
 
     Returns:
         per photograph, ordered by relative path, a dict of ``image`` (its absolute path), ``name`` (unique, also where
@@ -47,9 +49,9 @@ def list_photographs(
         CallError: there is no such folder, no photograph in it, a required label is missing, or the format is unknown.
     """
     check_label_format(label_format)
-    dataset = _existing_folder(dataset_dir)
+    dataset = _existing_folder(folder)
     root = dataset / "image" if os.path.isdir(dataset / "image") else dataset  # noqa: PTH112
-    excluded = {os.path.realpath(folder) for folder in exclude if str(folder)}
+    excluded = {os.path.realpath(path) for path in ensure_tuple(exclude) if str(path)}
     paths = sorted(_photographs_below(root, excluded), key=lambda path: path.relative_to(root).as_posix())
     if not paths:
         raise CallError(f"there are no photographs in {root}.", f"Put {FORMATS} files there.")

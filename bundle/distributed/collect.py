@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any, cast
 
 import ignite.distributed as idist
+import torch
 
-__all__ = ["collect_dealt", "finish", "from_first"]
+__all__ = ["begin", "collect_dealt", "finish", "from_first"]
+
+
+def begin() -> None:
+    """Join the group of processes, by NCCL where there are GPUs, else by gloo; only the first process logs progress."""
+    idist.initialize("nccl" if torch.cuda.is_available() else "gloo")
+    logging.disable(logging.NOTSET if idist.get_rank() == 0 else logging.INFO)
 
 
 def finish() -> None:

@@ -46,13 +46,13 @@ class ResumableCheckpoint:
 
     Args:
         path: the checkpoint file, replaced as a whole.
-        objects: what to save beside the engine, by name: networks, optimiser, schedule.
+        objects: what to save beside the engine, by name: networks, optimiser, schedule; None is left out.
         fingerprint: of what the run depends on; a checkpoint with another one is passed over.
     """
 
     def __init__(self, path: str | Path, objects: Mapping[str, Any], fingerprint: str = "") -> None:
         self.path = Path(path)
-        self.objects = objects
+        self.objects = {name: part for name, part in objects.items() if part is not None}
         self.fingerprint = fingerprint
 
     def attach(self, engine: Engine) -> None:

@@ -12,20 +12,33 @@ from types import FunctionType
 from typing import Any
 
 import torch
+from monai.utils import ensure_tuple
+from torch.utils.data import DataLoader, Dataset
 
+from bundle._version import __version__
 from bundle.data.items import item_name
 
-__all__ = ["described", "fingerprint", "model_identity"]
+__all__ = ["described", "fingerprint", "made_from", "model_identity"]
 
 
-def fingerprint(checkpoint: str | Path | None, items: Sequence[dict[str, Any]], *settings: Any) -> str:
+# What PyTorch keeps in every module; its weights and its parts are asked for by name.
+_OF_EVERY_MODULE = {*vars(torch.nn.Module()), "_version"}
+
+
+def fingerprint(
+    checkpoint: str | Path | None,
+    items: Sequence[Mapping[str, Any]],
+    *settings: Any,
+    keys: Sequence[str] = ("image",),
+) -> str:
     """A hash of the weights' bytes, of the photographs (name, size, time of change) and of the settings.
 
     Args:
         checkpoint: file of the weights; a file that is not there counts as empty, as does None.
-        items: photographs with ``image`` (a path) and, mostly, ``name``. Nothing else of an item is looked at, labels
-            least of all.
+        items: photographs with ``image`` (a path) and, mostly, ``name``.
         settings: whatever else the result depends on; must go into JSON.
+        keys: of an item, whose files (a path, or several) are looked at. Nothing else of an item is, labels least of
+            all, unless they are named here.
 
     Returns:
         32 hexadecimal digits.
@@ -34,10 +47,37 @@ def fingerprint(checkpoint: str | Path | None, items: Sequence[dict[str, Any]], 
     path = None if checkpoint is None else Path(checkpoint)
     digest.update(path.read_bytes() if path is not None and path.is_file() else b"")
     for item in sorted(items, key=item_name):
-        what = [item_name(item), *_size_and_change(Path(item["image"]))]
+        files = [path for key in keys if key in item for path in ensure_tuple(item[key])]
+        what = [item_name(item), *(number for path in files for number in _size_and_change(Path(path)))]
         digest.update(json.dumps(what).encode())
     digest.update(json.dumps(settings, sort_keys=True).encode())
     return digest.hexdigest()[:32]
+
+
+def made_from(
+    checkpoint: str | Path | None,
+    items: Sequence[Mapping[str, Any]],
+    parts: Mapping[str, Any],
+    keys: Sequence[str] = ("image",),
+) -> str:
+    """A fingerprint of the weights, the photographs, this version, and everything else that a result is made by.
+
+    Args:
+        checkpoint: as for ``fingerprint``.
+        items: as for ``fingerprint``.
+        parts: the components and settings that have a share in the result, by name; see ``described``.
+        keys: as for ``fingerprint``.
+
+    Returns:
+        32 hexadecimal digits.
+
+    Example:
+        >>> from monai.transforms import Compose, Flip
+        >>> one, other = (made_from(None, [], {"preprocessing": Compose([Flip(axis)])}) for axis in (0, 1))
+        >>> one == other
+        False
+    """
+    return fingerprint(checkpoint, items, __version__, described(parts), keys=keys)
 
 
 def _size_and_change(path: Path) -> tuple[int | None, int | None]:
@@ -54,7 +94,9 @@ def described(component: Any) -> Any:
 
     Whatever a user changes in a config, at whatever depth, changes it: it holds the names of the classes of the
     component and of its parts, their attributes that are numbers, texts or containers of them, and the values of
-    tensors. Functions count by their code; random states and whatever else has no attributes, by their type.
+    tensors. Functions count by their code; random states and whatever else has no attributes, by their type. Of a data
+    set its transform counts, of a loader how it makes batches, of an optimiser its settings: not the data, for which
+    ``fingerprint`` asks, and not the weights.
 
     Args:
         component: such as a transform or a network.
@@ -68,8 +110,6 @@ def _described(part: Any, inside: tuple[int, ...]) -> Any:
     kind = type(part).__qualname__
     if isinstance(part, torch.Tensor):
         return [kind, str(part.dtype), list(part.shape), hashlib.sha256(_bytes_of(part)).hexdigest()]
-    if isinstance(part, torch.nn.Module):
-        return [kind, {name: _described(value, inside) for name, value in part.state_dict().items()}]
     if isinstance(part, Enum | Path | torch.device | torch.dtype):
         return str(part)
     if isinstance(part, FunctionType):
@@ -89,7 +129,26 @@ def _described(part: Any, inside: tuple[int, ...]) -> Any:
         return [kind, *(_described(value, inside) for value in (part.func, part.args, part.keywords))]
     if isinstance(part, set | frozenset):
         return sorted(map(str, part))
-    return [kind, {name: _described(value, inside) for name, value in sorted(getattr(part, "__dict__", {}).items())}]
+    attributes = _attributes(part)
+    return [kind, {name: _described(value, inside) for name, value in sorted(attributes.items())}]
+
+
+def _attributes(part: Any) -> Mapping[str, Any]:
+    """What settles what a component does, by name."""
+    attributes = getattr(part, "__dict__", {})
+    if isinstance(part, torch.nn.Module):
+        own = {name: value for name, value in attributes.items() if name not in _OF_EVERY_MODULE}
+        weights = [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]
+        return {**own, **dict(weights), **dict(part.named_children())}
+    if isinstance(part, torch.optim.Optimizer):
+        return part.defaults
+    if isinstance(part, Dataset):
+        return {"transform": getattr(part, "transform", None)}
+    if isinstance(part, DataLoader):
+        return {
+            name: getattr(part, name) for name in ("batch_size", "drop_last", "sampler", "batch_sampler", "dataset")
+        }
+    return attributes
 
 
 def _bytes_of(tensor: torch.Tensor) -> bytes:

@@ -41,12 +41,22 @@ def locator_network(pretrained: bool = False, dropout: float = 0.0) -> DiscCupUN
     )
 
 
-def load_locator(checkpoint: str | Path, device: torch.device | str = "cpu", **kwargs: Any) -> DiscLocator:
-    """The locator with the weights of ``checkpoint``; ``kwargs`` are ``DiscLocator``'s.
+def load_locator(
+    checkpoint: str | Path, device: torch.device | str = "cpu", view: str = "auto", **kwargs: Any
+) -> DiscLocator | None:
+    """The locator with the weights of ``checkpoint``; None where every picture is taken whole.
+
+    Args:
+        checkpoint: file of its weights.
+        device: where it works.
+        view: see ``DiscViewd``; ``crop`` needs no locator.
+        kwargs: arguments of ``DiscLocator``.
 
     Raises:
         CallError: when the checkpoint is missing or unfit, see ``load_weights``.
     """
+    if view == "crop":
+        return None
     return DiscLocator(load_weights(locator_network(), checkpoint), device=device, **kwargs)
 
 

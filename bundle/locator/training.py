@@ -138,7 +138,8 @@ def write_examples(
     """Write made-up pictures with labels of the disc, those that are not there yet, and list them.
 
     Args:
-        folder: receives ``image/<kind>_<number>.png`` and ``label/<kind>_<number>.png``.
+        folder: receives ``<size>px_seed<seed>/image/<kind>_<number>.png`` and ``label/`` likewise, so that pictures of
+            another size or seed are never taken for these.
         counts: how many of each of ``EXAMPLE_KINDS``.
         size: width of the pictures in pixels, at least 64.
         seed: the same seed gives the same pictures.
@@ -156,7 +157,8 @@ def write_examples(
     for kind, count in counts.items():
         for number in range(count):
             name = f"{kind}_{number:04d}"
-            item = {key: str(Path(folder) / key / f"{name}.png") for key in ("image", "label")}
+            own = Path(folder) / f"{size}px_seed{seed}"
+            item = {key: str(own / key / f"{name}.png") for key in ("image", "label")}
             if not all(Path(path).is_file() for path in item.values()):
                 for path, pixels in zip(item.values(), _example(kind, number, size, seed), strict=True):
                     with atomic_write(path) as temporary:

@@ -18,7 +18,8 @@ class DiscCupUNet(FlexibleUNet):
     """``FlexibleUNet`` with a pointwise head behind channel dropout, and no dropout anywhere else.
 
     ``features`` gives F, the tensor that enters the head; ``segmentation_head`` turns F into logits. A pointwise head
-    makes stochastic passes and class gradients cheap: neither runs the encoder or the decoder again.
+    makes stochastic passes and class gradients cheap: neither runs the encoder or the decoder again. The defaults are
+    the architecture of the shipped weights.
 
     Attributes:
         frozen_statistics: keep the norm layers on their running statistics in train mode too (False at first).
@@ -36,8 +37,8 @@ class DiscCupUNet(FlexibleUNet):
         out_channels: int = 3,
         backbone: str = "efficientnet-lite0",
         pretrained: bool = False,
-        decoder_channels: tuple[int, ...] = (128, 64, 48, 32, 16),
-        dropout: float = 0.5,
+        decoder_channels: tuple[int, ...] = (128, 96, 64, 40, 24),
+        dropout: float = 0.3,
     ) -> None:
         super().__init__(
             in_channels=3,

@@ -12,7 +12,7 @@ from torch import nn
 from bundle.errors import CallError
 from bundle.io.files import save_atomically
 
-__all__ = ["has_finite_weights", "load_weights", "save_weights"]
+__all__ = ["has_finite_weights", "load_weights", "ready_network", "save_weights"]
 
 
 def save_weights(network: torch.nn.Module, path: str | Path) -> None:
@@ -61,6 +61,22 @@ def load_weights(network: nn.Module, checkpoint: str | Path) -> nn.Module:
         raise CallError(f"checkpoint {path} holds values that are not finite, in {bad}.", remedy)
     network.load_state_dict(state)
     return network
+
+
+def ready_network(network: nn.Module, checkpoint: str | Path | None, device: torch.device | str) -> nn.Module:
+    """The network with the weights of ``checkpoint`` where it is to work, in the memory format that is fastest there.
+
+    Args:
+        network: changed in place.
+        checkpoint: see ``load_weights``; None, or an empty text, leaves the weights as they are.
+        device: where the network is moved.
+
+    Raises:
+        CallError: see ``load_weights``.
+    """
+    if checkpoint:
+        load_weights(network, checkpoint)
+    return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _misfit(own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> str:

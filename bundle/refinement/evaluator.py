@@ -11,18 +11,14 @@ from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator
 from monai.utils import CommonKeys
 
-from bundle.networks.head import HeadInput, dropout_of
+from bundle.networks.head import HeadInput
 from bundle.networks.nested_classes import CLASSES
 from bundle.networks.unet import DiscCupUNet
-from bundle.refinement.class_features import GradientFeatures, heat_maps
+from bundle.refinement.labeller import PseudoLabeller
 from bundle.refinement.prototypes import PrototypeSums
 from bundle.refinement.pseudo_labels import PseudoLabelStore
-from bundle.uncertainty.agreement import agreement
-from bundle.uncertainty.dropout_passes import channel_masks, stochastic_log_odds, stochastic_logits
 
-__all__ = ["RefinementEvaluator", "RefinementMeasures", "UNCERTAINTIES"]
-
-UNCERTAINTIES = ("prob", "prob+cam")
+__all__ = ["RefinementEvaluator", "RefinementMeasures"]
 
 
 class RefinementEvaluator(SupervisedEvaluator):
@@ -32,47 +28,16 @@ class RefinementEvaluator(SupervisedEvaluator):
 
     Args:
         store: where the pseudo-labels go.
-        gradient_features: gives the class-specific features.
-        passes: T.
-        seed: of the dropout masks.
-        label_threshold: y^c = [p^c > label_threshold] (DPL: 0.75).
-        uncertainty_threshold: R^c = [u^c < uncertainty_threshold] (DPL: 0.05).
-        uncertainty: ``prob`` (standard deviation of sigma(z / 2) over the passes, DPL) or ``prob+cam`` (the larger of
-            it and the standard deviation of the class's heat map).
+        labeller: makes them.
         kwargs: arguments of ``SupervisedEvaluator``.
-
-    Raises:
-        ValueError: when ``uncertainty`` is neither, when ``prob+cam`` meets gradient features of another layer than the
-            head's input, or when there are fewer than two passes.
     """
 
     network: DiscCupUNet
 
-    def __init__(
-        self,
-        store: PseudoLabelStore,
-        gradient_features: GradientFeatures,
-        passes: int = 10,
-        seed: int = 0,
-        label_threshold: float = 0.75,
-        uncertainty_threshold: float = 0.05,
-        uncertainty: str = "prob",
-        **kwargs: Any,
-    ) -> None:
-        if uncertainty not in UNCERTAINTIES:
-            raise ValueError(f"uncertainty must be one of {UNCERTAINTIES}, not {uncertainty!r}.")
-        if uncertainty == "prob+cam" and gradient_features.layer != "head":
-            raise ValueError("uncertainty 'prob+cam' needs gradient features of layer 'head', which differ by pass.")
-        if passes < 2:
-            raise ValueError(f"uncertainty needs at least two passes, not {passes}.")
+    def __init__(self, store: PseudoLabelStore, labeller: PseudoLabeller, **kwargs: Any) -> None:
         super().__init__(decollate=False, **kwargs)
         self.store = store
-        self.gradient_features = gradient_features
-        self.passes = passes
-        self.seed = seed
-        self.label_threshold = label_threshold
-        self.uncertainty_threshold = uncertainty_threshold
-        self.uncertainty = uncertainty
+        self.labeller = labeller
 
     @torch.no_grad()
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict:
@@ -82,38 +47,25 @@ class RefinementEvaluator(SupervisedEvaluator):
             output = super()._iteration(engine, batchdata)
         images, features = _plain(output[CommonKeys.IMAGE]), _plain(head_input.features)
         names = batchdata["name"]
-        head = self.network.segmentation_head
-        dropout = channel_masks(names, self.passes, features.shape[1], dropout_of(head), self.seed).to(features)
-        logits = stochastic_logits(head, features, dropout)
-        z = stochastic_log_odds(logits)
-        probability = z.sigmoid().mean(dim=1)
-        label = probability > self.label_threshold
-        found = self.gradient_features(self.network, images, features, logits, dropout, label)
-        uncertainty = (z / 2).sigmoid().std(dim=1)
-        if self.uncertainty == "prob+cam":
-            uncertainty = uncertainty.maximum(heat_maps(found.weights, features).std(dim=1))
-        reliable = uncertainty < self.uncertainty_threshold
-        # What is stored and what the prototypes are made from must be the same numbers, or a resumed run would differ.
-        a = found.features.half()
-        agreements = agreement(z)
+        found = self.labeller(self.network, images, features, names)
         for i, name in enumerate(names):
-            sums = PrototypeSums.of(a[i].float(), reliable[i], label[i], probability[i])
+            sums = PrototypeSums.of(found.features[i].float(), found.reliable[i], found.label[i], found.probability[i])
             self.store.add(
                 name,
-                label=label[i].cpu().numpy(),
-                reliable=reliable[i].cpu().numpy(),
-                probability=probability[i].half().cpu().numpy(),
-                uncertainty=uncertainty[i].half().cpu().numpy(),
-                features=a[i].cpu().numpy(),
+                label=found.label[i].cpu().numpy(),
+                reliable=found.reliable[i].cpu().numpy(),
+                probability=found.probability[i].half().cpu().numpy(),
+                uncertainty=found.uncertainty[i].half().cpu().numpy(),
+                features=found.features[i].cpu().numpy(),
                 sums=sums.sums.cpu().numpy(),
                 weights=sums.weights.cpu().numpy(),
-                agreement=agreements[i].cpu().numpy(),
+                agreement=found.agreement[i].cpu().numpy(),
             )
-        shares = {"area_share": label, "reliable_share": reliable}
+        shares = {"area_share": found.label, "reliable_share": found.reliable}
         return {
             **output,
             **{name: mask.float().mean(dim=(2, 3)) for name, mask in shares.items()},
-            "agreement": agreements,
+            "agreement": found.agreement,
         }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from monai.bundle import ConfigParser
 from monai.bundle.config_item import ComponentLocator
 from monai.utils import optional_import
 
+from bundle.adaptation.recipes import Recipe, choose_recipe
 from bundle.stages import BUNDLE_ROOT, STAGES
+from bundle.transforms.intensity import ScaleToNetworkd
+from scripts.format_configs import laid_out
 
 CONFIGS = {stage: json.loads((BUNDLE_ROOT / "configs" / f"{name}.json").read_text()) for stage, name in STAGES.items()}
 SOURCE_FREE = [stage for stage in STAGES if stage != "training"]
@@ -51,15 +55,19 @@ def test_every_component_exists(stage):
 
 @pytest.mark.parametrize("stage", SOURCE_FREE)
 def test_the_network_sees_the_same_numbers_everywhere(stage):
-    """Intensities, size of the view and architecture are written once in each file, and must agree."""
-    scales = components(stage, "ScaleIntensityRanged")
-    assert scales
-    assert [scale | {"keys": "image"} for scale in scales] == [CONFIGS["training"]["scale_intensity"]] * len(scales)
-    assert CONFIGS[stage]["image_size"] == CONFIGS["training"]["image_size"]
-    assert CONFIGS[stage]["dropout"] == CONFIGS["training"]["dropout"]
-    own, source = CONFIGS[stage]["network_def"], CONFIGS["training"]["network_def"]
-    assert own | {"pretrained": None} == source | {"pretrained": None}
-    assert own["pretrained"] is False
+    """Size of the view and architecture are written once in each file, and must agree; intensities have one scale."""
+    assert components(stage, "bundle.transforms.intensity.ScaleToNetworkd")
+    assert not components(stage, "ScaleIntensityRanged")
+    for key in ("image_size", "dropout", "disc_share"):
+        assert CONFIGS[stage][key] == CONFIGS["training"][key]
+    assert CONFIGS[stage]["network_def"] | {"pretrained": "@pretrained"} == CONFIGS["training"]["network_def"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_disc_fills_the_same_share_wherever_it_is_looked_for(stage):
+    views = components(stage, "bundle.transforms.disc_view.DiscViewd")
+    assert views
+    assert {view["disc_share"] for view in views} == {"@disc_share"}
 
 
 @pytest.mark.parametrize("stage", SOURCE_FREE)
@@ -81,10 +89,13 @@ def test_scored_contours_are_the_ones_that_users_get():
 
 
 def test_adaptation_refines_as_refinement_does():
-    keys = ("passes", "uncertainty_threshold", "uncertainty", "fingerprint")
+    keys = ("passes", "uncertainty_threshold", "uncertainty", "labeller", "reestimate")
     assert {key: CONFIGS["adaptation"][key] for key in keys} == {key: CONFIGS["refinement"][key] for key in keys}
     mode = {"mode": CONFIGS["adaptation"]["recipe_defaults"]["features"]}
     assert CONFIGS["adaptation"]["gradient_features"] | mode == CONFIGS["refinement"]["gradient_features"]
+    own, reference = (CONFIGS[stage]["fingerprint"] for stage in ("adaptation", "refinement"))
+    # A head that expects the target's cups is a step that refinement has not.
+    assert own | {"parts": own["parts"] | {"cup_prior": None}} == reference
     (own,), (reference,) = (
         components(stage, "bundle.refinement.evaluator.RefinementEvaluator") for stage in ("adaptation", "refinement")
     )
@@ -92,29 +103,53 @@ def test_adaptation_refines_as_refinement_does():
     assert own | {"val_handlers": "@handlers"} == reference
 
 
-def test_recipes_name_losses_that_exist():
+def test_recipes_are_whole_and_name_what_exists():
     adaptation = CONFIGS["adaptation"]
     assert adaptation["recipe"] in adaptation["recipes"]
-    for recipe in adaptation["recipes"].values():
-        assert set(recipe) <= set(adaptation["recipe_defaults"])
-        assert set(recipe.get("losses", {})) <= set(adaptation["train"]["losses"])
-        assert recipe.get("augmentation", "none") in adaptation["train"]["augmentations"]
+    assert list(adaptation["recipe_defaults"]) == [field.name for field in fields(Recipe)]
+    for name in adaptation["recipes"]:
+        recipe = choose_recipe(adaptation["recipes"], name, adaptation["recipe_defaults"])
+        assert set(recipe.losses) <= set(adaptation["train"]["losses"])
+        assert recipe.augmentation in adaptation["train"]["augmentations"]
+        assert recipe.geometry in adaptation["train"]["geometries"]
+
+
+def test_configs_are_short_and_formatted():
+    paths = sorted((BUNDLE_ROOT / "configs").glob("*.json"))
+    texts = {path.name: path.read_text(encoding="utf-8") for path in paths}
+    assert sum(len(text.splitlines()) for text in texts.values()) <= 1500
+    for name, text in texts.items():
+        assert text == laid_out(json.loads(text)) + "\n", f"{name}: run python scripts/format_configs.py"
+
+
+def texts_in(content):
+    """Every text in a config, at any depth."""
+    if isinstance(content, str):
+        yield content
+    for value in content.values() if isinstance(content, dict) else content if isinstance(content, list) else ():
+        yield from texts_in(value)
+
+
+def test_no_expression_hides_a_programme():
+    for path in sorted((BUNDLE_ROOT / "configs").glob("*.json")):
+        for text in texts_in(json.loads(path.read_text(encoding="utf-8"))):
+            assert not (text.startswith("$") and len(text) > 100), f"{path.name}: give it a name: {text}"
 
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("training", "evaluation")])
 def test_stages_without_labels_never_ask_for_them(stage):
     """``list_photographs`` opens no label folder unless it is told to."""
     text = json.dumps(CONFIGS[stage])
-    assert "labels=" not in text
+    assert '"labels"' not in text
     assert "LabelReader" not in text
 
 
 def test_metadata_says_what_the_network_takes_and_gives():
     metadata = json.loads((BUNDLE_ROOT / "configs" / "metadata.json").read_text())
     data = metadata["network_data_format"]
-    size, scale = CONFIGS["training"]["image_size"], CONFIGS["training"]["scale_intensity"]
+    size, scale = CONFIGS["training"]["image_size"], ScaleToNetworkd("image").scaler
     assert data["inputs"]["image"]["spatial_shape"] == [size, size]
-    assert data["inputs"]["image"]["value_range"] == [scale["b_min"], scale["b_max"]]
+    assert data["inputs"]["image"]["value_range"] == [scale.b_min, scale.b_max]
     assert list(data["outputs"]["pred"]["channel_def"].values()) == ["background", "disc_rim", "optic_cup"]
     assert metadata["version"] in metadata["changelog"]
 
@@ -127,10 +162,8 @@ def test_no_config_holds_a_path_of_some_machine():
 
 
 def test_the_teachers_norm_statistics_are_averaged_too(network):
-    parser = ConfigParser({"imports": CONFIGS["adaptation"]["imports"], "settings": {"teacher": 0.75}})
-    parser["network"] = network
-    parser["teacher"] = CONFIGS["adaptation"]["train"]["teacher"]
-    handler = parser.get_parsed_content("teacher")
+    defaults = CONFIGS["adaptation"]["recipe_defaults"]
+    handler = choose_recipe({"taught": {"teacher": 0.75}}, "taught", defaults).mean_teacher(network)
     trainer = Engine(lambda *_: None)
     handler.attach(trainer)
     before = {name: value.clone() for name, value in network.state_dict().items()}
