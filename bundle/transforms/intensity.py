@@ -1,0 +1,27 @@
+"""The scale on which the network sees intensities."""
+
+from __future__ import annotations
+
+from monai.config import KeysCollection
+from monai.transforms import ScaleIntensityRanged
+
+__all__ = ["ScaleToNetworkd"]
+
+
+class ScaleToNetworkd(ScaleIntensityRanged):
+    """Bytes v to (v - 127) / 128, which the encoder's ImageNet weights expect.
+
+    Args:
+        keys: images in [0, 255], which become images in [-127/128, 1].
+        allow_missing_keys: pass over keys that are missing.
+
+    Example:
+        >>> import torch
+        >>> ScaleToNetworkd("image")({"image": torch.tensor([[[0.0, 127.0, 255.0]]])})["image"]
+        tensor([[[-0.9922,  0.0000,  1.0000]]])
+    """
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        super().__init__(
+            keys, a_min=0, a_max=255, b_min=-127 / 128, b_max=1.0, clip=True, allow_missing_keys=allow_missing_keys
+        )
