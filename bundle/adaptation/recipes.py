@@ -51,9 +51,12 @@ class Recipe:
         ValueError: when a setting is out of range.
 
     Example:
-        >>> recipe = choose_recipe({"mine": {"max_epochs": 2, "least_steps": 40}}, "mine", DEFAULTS)
-        >>> recipe.epochs(batches=10), recipe.epochs(batches=100)
-        (4, 2)
+        >>> import json
+        >>> from bundle.stages import BUNDLE_ROOT
+        >>> config = json.loads((BUNDLE_ROOT / "configs" / "adapt.json").read_text())
+        >>> recipe = choose_recipe(config["recipes"], "plus", config["recipe_defaults"])
+        >>> recipe.epochs(batches=2), recipe.epochs(batches=12)
+        (20, 10)
     """
 
     statistics: float

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from monai.data import ThreadDataLoader
-from torch.utils.data import Dataset
+from monai.data import Dataset, ThreadDataLoader
 
 from bundle.data.dataset import collate_readable
 

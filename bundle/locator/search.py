@@ -18,7 +18,7 @@ from bundle.networks.unet import DiscCupUNet
 from bundle.networks.weights import load_weights
 from bundle.transforms.disc_view import DiscLocation
 
-__all__ = ["DiscLocator", "MIN_PIXELS", "load_locator", "locator_network", "padded_square"]
+__all__ = ["DiscLocator", "MIN_PIXELS", "load_locator", "locator_for", "locator_network", "padded_square"]
 
 MIN_PIXELS = 12
 # Blurred photographs have 0.9 at the first look, false findings up to 0.8: at the usual threshold this parts them.
@@ -41,23 +41,27 @@ def locator_network(pretrained: bool = False, dropout: float = 0.0) -> DiscCupUN
     )
 
 
-def load_locator(
-    checkpoint: str | Path, device: torch.device | str = "cpu", view: str = "auto", **kwargs: Any
-) -> DiscLocator | None:
-    """The locator with the weights of ``checkpoint``; None where every picture is taken whole.
-
-    Args:
-        checkpoint: file of its weights.
-        device: where it works.
-        view: see ``DiscViewd``; ``crop`` needs no locator.
-        kwargs: arguments of ``DiscLocator``.
+def load_locator(checkpoint: str | Path, device: torch.device | str = "cpu", **kwargs: Any) -> DiscLocator:
+    """The locator with the weights of ``checkpoint``; ``kwargs`` are ``DiscLocator``'s.
 
     Raises:
         CallError: when the checkpoint is missing or unfit, see ``load_weights``.
     """
-    if view == "crop":
-        return None
     return DiscLocator(load_weights(locator_network(), checkpoint), device=device, **kwargs)
+
+
+def locator_for(view: str, checkpoint: str | Path, device: torch.device | str = "cpu") -> DiscLocator | None:
+    """The locator that a view needs; None where every picture is taken whole.
+
+    Args:
+        view: see ``DiscViewd``; ``crop`` needs no locator.
+        checkpoint: file of its weights.
+        device: where it works.
+
+    Raises:
+        CallError: when the checkpoint is missing or unfit, see ``load_weights``.
+    """
+    return None if view == "crop" else load_locator(checkpoint, device)
 
 
 class DiscLocator:

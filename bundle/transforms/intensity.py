@@ -18,7 +18,7 @@ class ScaleToNetworkd(ScaleIntensityRanged):
     Example:
         >>> import torch
         >>> ScaleToNetworkd("image")({"image": torch.tensor([[[0.0, 127.0, 255.0]]])})["image"]
-        tensor([[[-0.9922,  0.0000,  1.0000]]])
+        metatensor([[[-0.9922,  0.0000,  1.0000]]])
     """
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:

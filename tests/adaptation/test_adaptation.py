@@ -20,9 +20,8 @@ from torch import nn
 
 from bundle.adaptation.inferer import AdaptationInferer, prepare_batch
 from bundle.adaptation.measures import MeasuresWithoutLabels
-from bundle.adaptation.recipes import choose_recipe, trainable_parameters
+from bundle.adaptation.recipes import trainable_parameters
 from bundle.adaptation.result import AdaptationResult
-from bundle.errors import CallError
 from bundle.handlers.divergence import DivergenceGuard
 from bundle.handlers.loss_values import LossValues
 from bundle.losses.base import AdaptationLoss
@@ -34,29 +33,6 @@ from bundle.uncertainty.dropout_passes import channel_masks, stochastic_log_odds
 from bundle.uncertainty.evaluator import AgreementEvaluator
 from bundle.uncertainty.scale import uncertainty_scale
 from bundle.uncertainty.view_consensus import ViewConsensus
-
-RECIPES = {"plus": {"max_epochs": 2}, "bn": {"max_epochs": 0}}
-
-
-def test_a_recipe_is_found_by_name_and_copied():
-    found = choose_recipe(RECIPES, "plus")
-    assert found == RECIPES["plus"]
-    found["max_epochs"] = 9
-    assert RECIPES["plus"]["max_epochs"] == 2
-
-
-def test_an_unknown_recipe_is_a_wrong_call():
-    with pytest.raises(CallError, match="--recipe tent is unknown. Use one of bn, plus"):
-        choose_recipe(RECIPES, "tent")
-
-
-def test_a_recipe_differs_from_the_defaults_where_it_says_so():
-    assert choose_recipe(RECIPES, "bn", {"max_epochs": 1, "teacher": None}) == {"max_epochs": 0, "teacher": None}
-
-
-def test_a_setting_that_nothing_reads_is_refused():
-    with pytest.raises(ValueError, match=r"recipe bn has unknown settings \['max_epochs'\]"):
-        choose_recipe(RECIPES, "bn", {"teacher": None})
 
 
 def test_norm_trains_scale_and_shift_of_the_norm_layers_only(network):

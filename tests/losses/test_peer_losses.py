@@ -378,4 +378,4 @@ def test_the_recipes_are_the_published_ones(recipe, published):
     published |= {"max_epochs": 10, "augmentation": "strong"} if recipe == "cbmt" else {"max_epochs": 2}
     if recipe == "dpl":
         published |= {"label_threshold": 0.75, "features": "plain"}
-    assert {key: found[key] for key in published} == published
+    assert {key: getattr(found, key) for key in published} == published

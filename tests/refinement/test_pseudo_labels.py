@@ -11,6 +11,7 @@ import torch
 
 from bundle.refinement.class_features import GradientFeatures, heat_maps
 from bundle.refinement.evaluator import RefinementEvaluator
+from bundle.refinement.labeller import PseudoLabeller
 from bundle.refinement.pseudo_labels import PseudoLabelStore
 from bundle.transforms.pseudo_labels import load_pseudo_label
 from bundle.uncertainty.agreement import agreement
@@ -37,9 +38,8 @@ def refine(network, make_loader):
         arguments = {"passes": PASSES, "seed": 3, **THRESHOLDS, **settings}
         if pending:
             loader = make_loader(pending, batch_size)
-            evaluator = RefinementEvaluator(
-                store, features, device="cpu", val_data_loader=loader, network=network, **arguments
-            )
+            labeller = PseudoLabeller(features, **arguments)
+            evaluator = RefinementEvaluator(store, labeller, device="cpu", val_data_loader=loader, network=network)
             evaluator.run()
         if finish:
             store.finish()

@@ -314,7 +314,7 @@ CURATED = [
     ),
     *_of(
         "configs/adapt.json",
-        ("momentum=1 - @settings['teacher']", "momentum=@settings['teacher']"),
+        ("1 - @settings.learning_rate_decay", "@settings.learning_rate_decay"),
         ("handle_buffers='update'", "handle_buffers='copy'"),
     ),
 ]
