@@ -1,11 +1,209 @@
-"""The keys that each stage takes."""
+"""The settings of the stages: what each key means, of which kind it is, and what it may be.
+
+A setting is a key at the top of a stage's config that holds a plain value. Its default stands in the config, all else
+here, in one place: calls are checked against it, and ``docs/reference/keys.md`` is made from it.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import json
+import math
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import signature
+from pathlib import Path
+from typing import Any, Literal
 
-__all__ = ["nearest"]
+import monai.bundle
+from fire import parser as fire_parser
+
+from bundle.errors import CallError
+
+__all__ = ["SETTINGS", "Setting", "check_command", "check_overrides", "known_keys", "nearest"]
+
+Kind = Literal["path", "text", "whole number", "number", "yes or no"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one key may hold.
+
+    Args:
+        description: what it does, in a sentence.
+        kind: of value. A path and a text may be anything that the stage understands.
+        least: smallest value.
+        most: largest value.
+        open_ended: whether ``least`` and ``most`` themselves are excluded.
+        choices: all allowed values; empty for any.
+        optional: whether null is allowed.
+        unit: of the value, in words.
+        divisor: the value must be a multiple of it.
+    """
+
+    description: str
+    kind: Kind
+    least: float = -math.inf
+    most: float = math.inf
+    open_ended: bool = False
+    choices: tuple[str, ...] = ()
+    optional: bool = False
+    unit: str = ""
+    divisor: int = 1
+
+    def allowed(self) -> str:
+        """What the value may be, in words."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        words = {"yes or no": "True or False"}.get(self.kind, f"a {self.kind}")
+        over, under = ("above", "below") if self.open_ended else ("of at least", "of at most")
+        if math.isfinite(self.least):
+            words += f" {over} {self.least:g}"
+        if math.isfinite(self.most):
+            words += f" {'and ' if math.isfinite(self.least) else ''}{under} {self.most:g}"
+        if self.divisor > 1:
+            words += f", a multiple of {self.divisor}"
+        return words + (", or null" if self.optional else "")
+
+    def admits(self, value: Any) -> bool:
+        """Whether ``value`` is allowed; an expression or a reference is always."""
+        if isinstance(value, str) and value.startswith(("$", "@", "%")):
+            return True
+        if value is None:
+            return self.optional
+        if self.choices:
+            return value in self.choices
+        if self.kind in ("path", "text"):
+            return True
+        if self.kind == "yes or no":
+            return isinstance(value, bool)
+        if isinstance(value, bool) or not isinstance(value, int if self.kind == "whole number" else int | float):
+            return False
+        if value % self.divisor and self.divisor > 1:
+            return False
+        if self.open_ended:
+            return self.least < value < self.most
+        return self.least <= value <= self.most
+
+
+VIEWS = ("auto", "crop", "photograph")
+SETTINGS: dict[str, Setting] = {
+    "bundle_root": Setting("Folder of the bundle, which holds `configs` and `models`.", "path"),
+    "checkpoint": Setting("Weights to start from: a `model.pt` of training or adaptation.", "path", optional=True),
+    "dataset_dir": Setting("Folder of photographs; with a subfolder `image`, those in it.", "path"),
+    "output_dir": Setting("Folder that receives the results.", "path"),
+    "model_file": Setting("File that receives the trained weights.", "path"),
+    "label_format": Setting("How labels are stored.", "text", choices=("index", "refuge", "pair")),
+    "view": Setting("What the network sees: all of it, the disc's surroundings, or what fits.", "text", choices=VIEWS),
+    "disc_share": Setting("Share of the view's side that the disc fills where it is sought.", "number", 0, 1, True),
+    "validation_fraction": Setting("Share of the photographs that is held out.", "number", 0, 1, True),
+    "image_size": Setting("Side of the view.", "whole number", 32, 4096, unit="pixels", divisor=32),
+    "batch_size": Setting("Photographs a batch, of all processes together.", "whole number", 1),
+    "max_epochs": Setting("Epochs of training.", "whole number", 1),
+    "warmup_epochs": Setting("Epochs over which the learning rate rises to its full value.", "number", 0),
+    "val_interval": Setting("Epochs between two looks at the held-out photographs.", "whole number", 1),
+    "learning_rate": Setting("Of AdamW, at its highest.", "number", 0),
+    "weight_decay": Setting("Of AdamW.", "number", 0),
+    "dropout": Setting("Probability that a channel in front of the head is dropped.", "number", 0, 0.999),
+    "pretrained": Setting("Start the encoder from its ImageNet weights.", "yes or no"),
+    "seed": Setting("Of everything that is drawn at random.", "whole number", 0, 2**32 - 1),
+    "quiet": Setting("No progress bar and no TensorBoard events.", "yes or no"),
+    "num_workers": Setting("Processes that read photographs; 0 reads them in the process itself.", "whole number", 0),
+    "resume": Setting("Keep `resume.pt` while training, and continue from it.", "yes or no"),
+    "track_photographs": Setting("Photographs whose contours TensorBoard shows; 0 for none.", "whole number", 0),
+    "track_interval": Setting("Epochs between two looks at those photographs.", "whole number", 1),
+    "device": Setting("Where the network works, such as `cpu` or `cuda:0`.", "text"),
+    "cache_num": Setting("Photographs whose view is kept in memory.", "whole number", 0),
+    "recipe": Setting("Recipe of adaptation, a key of `recipes`.", "text"),
+    "statistics": Setting("Share of the target in the norm layers' statistics.", "number", 0, 1),
+    "passes": Setting("Stochastic passes a photograph.", "whole number", 2),
+    "label_threshold": Setting("Probability above which a pixel is labelled.", "number", 0, 1, True),
+    "uncertainty_threshold": Setting("Uncertainty below which a pixel is trusted.", "number", 0),
+    "uncertainty": Setting("Of the probability alone, or of the heat map too.", "text", choices=("prob", "prob+cam")),
+    "source_cup_share": Setting("Share of the disc that is cup in the source's labels.", "number", 0, 1, True),
+    "least_cup_shift": Setting("Shift of the cup's log-odds that a camera alone causes.", "number", 0, unit="nats"),
+    "loss_limit": Setting("Loss above which training counts as diverged.", "number", 0),
+    "collapse": Setting("Share of its area below which a structure counts as lost.", "number", 0, 1),
+    "least_disc": Setting("Share of the view that the source's disc must take on average.", "number", 0, 1),
+    "max_uncertainty": Setting("Uncertainty above which a photograph is to be reviewed.", "number", 0, 1),
+    "uncertainty_scale": Setting("The model's uncertainty is divided by it.", "number", 0, 1),
+    "min_confidence": Setting("Confidence of the search below which a photograph is to be reviewed.", "number", 0, 1),
+    "min_sharpness": Setting("Sharpness below which a photograph is to be reviewed; 0 for none.", "number", 0),
+    "max_distance": Setting("Distance to the training data above which a photograph is to be reviewed.", "number", 0),
+    "guess_eye": Setting("Guess which eye it is where the file does not say.", "yes or no"),
+    "rim_sector": Setting("Angle over which a rim's width is averaged.", "number", 1e-9, 90, unit="degrees"),
+    "mask_format": Setting("Format of the masks.", "text", choices=("png", "nifti", "dicom_seg")),
+}  # fmt: skip
+
+
+def known_keys(configs: Sequence[str | Path]) -> list[str]:
+    """The keys at the top of config files that are merged, in their order."""
+    keys: dict[str, None] = {}
+    for path in configs:
+        keys |= {key.lstrip("+").split("#")[0]: None for key in json.loads(Path(path).read_text(encoding="utf-8"))}
+    return list(keys)
+
+
+def check_overrides(stage: str, overrides: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Refuse keys that a stage has not, and values that a setting cannot have.
+
+    Args:
+        stage: its name, for the message.
+        overrides: values by key; of a nested key, with ``#``, the first part must be known.
+        known: the stage's keys.
+
+    Raises:
+        CallError: naming the first such key, and the known one that is most like it.
+    """
+    known = list(known)
+    for name, value in overrides.items():
+        key = name.split("#")[0]
+        if key not in known:
+            raise CallError(f"--{name} is no key of {stage}{nearest(key, known)}.", "Its keys: docs/reference/keys.md.")
+        if name in SETTINGS and not SETTINGS[name].admits(value):
+            raise CallError(f"--{name} cannot be {value!r}.", f"Pass {SETTINGS[name].allowed()}.")
+
+
+def check_command(stage: str) -> None:
+    """``check_overrides`` for the command that this process was started with, the first step of a stage.
+
+    MONAI ignores keys that it does not know. It does nothing in a process that ``monai.bundle run`` did not start.
+
+    Raises:
+        CallError: see ``check_overrides``.
+    """
+    main = getattr(sys.modules["__main__"], "__spec__", None)
+    if main is None or main.name not in ("monai.bundle", "monai.bundle.__main__"):
+        return
+    given = flags(sys.argv[1:])
+    if isinstance(given.get("args_file"), str):
+        given = {**json.loads(Path(given["args_file"]).read_text(encoding="utf-8")), **given}
+    files = given.get("config_file", [])
+    known = known_keys([files] if isinstance(files, str) else files)
+    own = [name for name in signature(monai.bundle.run).parameters if name != "override"]
+    overrides = {name: value for name, value in given.items() if name not in own}
+    check_overrides(stage, overrides, known)
+
+
+def flags(arguments: Sequence[str]) -> dict[str, Any]:
+    """The flags of a command line, read as Fire, which MONAI's command line uses, reads them.
+
+    Example:
+        >>> flags(["run", "--seed", "3", "--view=crop", "--quiet", "--least", "-1"])
+        {'seed': 3, 'view': 'crop', 'quiet': True, 'least': -1}
+    """
+    is_flag = re.compile("--?[A-Za-z]").match
+    found: dict[str, Any] = {}
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if not is_flag(argument):
+            continue
+        name, equals, value = argument.lstrip("-").partition("=")
+        if not equals and following and not is_flag(following):
+            equals, value = "=", following
+        found[name.replace("-", "_")] = fire_parser.DefaultParseValue(value) if equals else True
+    return found
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

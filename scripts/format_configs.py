@@ -3,7 +3,7 @@
     python scripts/format_configs.py [--check] [FILE ...]     # default: configs/*.json
 
 A component or list that fits on a line of 120 characters stands on one; else each of its arguments does. A table of
-plain settings, such as a recipe, fills its lines. ``--check`` changes nothing, names the files that are not so written,
+plain settings, such as a recipe, and a list of short entries fill their lines. ``--check`` changes nothing, names the files that are not so written,
 and ends with status 1 if there are any.
 """
 
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 WIDTH = 120
+SHORT = 40
+"""Lists of longer entries have a line for each."""
 
 
 def laid_out(value: Any, indent: int = 0, before: int = 0) -> str:
@@ -41,8 +43,9 @@ def laid_out(value: Any, indent: int = 0, before: int = 0) -> str:
     keys = ["" if name is None else f"{json.dumps(name, ensure_ascii=False)}: " for name, _ in named]
     parts = [key + laid_out(part, indent + 2, len(key)) for key, (_, part) in zip(keys, named, strict=True)]
     opening, closing = "{}" if isinstance(value, dict) else "[]"
-    plain = isinstance(value, dict) and "_target_" not in value and not any("\n" in part for part in parts)
-    lines = filled(parts, indent + 2) if indent and plain else [f"{part}," for part in parts]
+    flat = not any("\n" in part for part in parts)
+    plain = "_target_" not in value if isinstance(value, dict) else max(map(len, parts)) <= SHORT
+    lines = filled(parts, indent + 2) if indent and flat and plain else [f"{part}," for part in parts]
     inner = "\n".join(" " * (indent + 2) + each for each in lines)
     return f"{opening}\n{inner.removesuffix(',')}\n{' ' * indent}{closing}"
 
