@@ -3,8 +3,8 @@
     python scripts/format_configs.py [--check] [FILE ...]     # default: configs/*.json
 
 A component or list that fits on a line of 120 characters stands on one; else each of its arguments does. A table of
-plain settings, such as a recipe, and a list of short entries fill their lines. ``--check`` changes nothing, names the files that are not so written,
-and ends with status 1 if there are any.
+plain settings, such as a recipe, and a list of short entries fill their lines. ``--check`` changes nothing, names the
+files that are not so written, and ends with status 1 if there are any.
 """
 
 from __future__ import annotations
