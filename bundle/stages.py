@@ -9,6 +9,9 @@ from typing import Any
 import ignite.distributed as idist
 from monai.bundle import ConfigWorkflow
 
+from bundle.command_line import log_without_call_errors
+from bundle.errors import bare_call_errors
+
 __all__ = ["BUNDLE_ROOT", "STAGES", "exit_status", "run_stage"]
 
 
@@ -55,16 +58,15 @@ def run_stage(stage: str, **overrides: Any) -> int:
         raise ValueError(f"stage is {stage!r}; allowed are {', '.join(STAGES)}.")
     configs = BUNDLE_ROOT / "configs"
     files = {"meta_file": str(configs / "metadata.json"), "logging_file": str(configs / "logging.conf")}
-    workflow = ConfigWorkflow(
-        config_file=str(configs / f"{STAGES[stage]}.json"),
-        run_id=stage,
-        **files | {"bundle_root": str(BUNDLE_ROOT)} | overrides,
-    )
-    workflow.initialize()
+    settings: dict[str, Any] = files | {"bundle_root": str(BUNDLE_ROOT)} | overrides
+    workflow = ConfigWorkflow(config_file=str(configs / f"{STAGES[stage]}.json"), run_id=stage, **settings)
+    if settings["logging_file"] is not False:
+        log_without_call_errors()
     try:
-        workflow.run()
+        with bare_call_errors():
+            workflow.initialize()
+            workflow.run()
     except SystemExit as end:
-        if end.__class__ is not SystemExit:
-            raise
-        return int(end.code or 0)
+        # The last step of a stage ends a command with this.
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
