@@ -7,6 +7,10 @@ in, such as ``bundle.transforms.disc_view.DiscViewd``; ``docs/explanation/archit
 import logging
 import warnings
 
+from bundle.command_line import end_in_one_line, is_command
+
+if is_command():
+    end_in_one_line()
 # MONAI warns of these at every start; they concern MONAI alone and hide what a user should read.
 warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader", category=UserWarning)
 warnings.filterwarnings("ignore", message=".*always_return_as_numpy", category=FutureWarning)

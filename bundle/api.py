@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from bundle.data.array_reader import ArrayReader
 from bundle.data.limits import MIN_SIDE
-from bundle.errors import CallError
-from bundle.report.collector import ResultCollector
+from bundle.errors import bare_call_errors
 from bundle.results import Adaptation, Model, Segmentation
+from bundle.settings import check_overrides, known_keys
 from bundle.stages import BUNDLE_ROOT, STAGES, run_stage
 
 __all__ = ["adapt", "load", "segment"]
@@ -41,10 +41,11 @@ def load(checkpoint: str | PathLike[str] | None = None, **settings: Any) -> Mode
         settings: keys of ``configs/inference.json``, such as ``device``.
 
     Raises:
-        ValueError: there is no such file, it does not fit, or there is no such key.
+        CallError: there is no such file, or it does not fit.
+        ValueError: there is no such key.
     """
     path = BUNDLE_ROOT / "models" / "model.pt" if checkpoint is None else Path(checkpoint)
-    with _value_errors():
+    with bare_call_errors():
         return Model(path, _parser("inference", settings, checkpoint=str(path)).get_parsed_content("network"))
 
 
@@ -65,7 +66,8 @@ def segment(
         gets one too.
 
     Raises:
-        ValueError: there is no such folder, no photograph in it, an array that is no photograph, or no such key.
+        CallError: there is no such folder, or no photograph in it.
+        ValueError: an array that is no photograph, or there is no such key.
     """
     alone = isinstance(photographs, str | PathLike | np.ndarray)
     given: list[Any] = [photographs] if alone else list(photographs)  # type: ignore[arg-type]
@@ -73,25 +75,31 @@ def segment(
     if not given:
         return []
     model = model or load()
-    ours: dict[str, Any] = {"checkpoint": str(model.checkpoint), "network": model.network, "dataset#data": "@items"}
-    ours |= {"writer#_target_": "bundle.api.ResultCollector", "writer#records": None, "writer#model": str(model)}
-    if alone and not arrays and not Path(given[0]).is_file():
-        ours["dataset_dir"] = str(given[0])
+    ours: dict[str, Any] = {
+        "checkpoint": str(model.checkpoint),
+        "network": model.network,
+        "reader": ArrayReader(arrays),
+        "pending": "@items",
+        "writer": {
+            "_target_": "bundle.report.collector.ResultCollector",
+            "items": "@items",
+            "dataset": "@dataset",
+            "assess": "@assess",
+        },
+    }
+    names = [str(i) if isinstance(each, np.ndarray) else str(each) for i, each in enumerate(given)]
+    folder = alone and not arrays and not Path(given[0]).is_file()
+    if folder:
+        ours["dataset_dir"] = names[0]
     else:
         images = [f"array {i}" if isinstance(each, np.ndarray) else str(Path(each).expanduser().absolute())
                   for i, each in enumerate(given)]  # fmt: skip
         ours["items"] = [{"image": image, "name": str(number)} for number, image in enumerate(images)]
-    with _value_errors():
+    with bare_call_errors():
         parser = _parser("inference", settings, **ours)
-        loader = next(each for each in parser["preprocessing"]["transforms"] if each["_target_"] == "LoadImaged")
-        loader["reader"] = ArrayReader(arrays)
         parser.get_parsed_content("evaluator").run()
-    collector: ResultCollector = parser.get_parsed_content("writer")
-    results = [collector.of(item["name"]) for item in parser.get_parsed_content("items")]
-    if "items" not in ours:
-        return results
-    names = [str(i) if isinstance(each, np.ndarray) else str(each) for i, each in enumerate(given)]
-    return [replace(result, image=name) for result, name in zip(results, names, strict=True)]
+    results: list[Segmentation] = parser.get_parsed_content("writer").results()
+    return results if folder else [replace(result, image=name) for result, name in zip(results, names, strict=True)]
 
 
 def adapt(
@@ -111,12 +119,13 @@ def adapt(
         settings: keys of ``configs/adapt.json``, such as ``view``, ``seed`` and ``batch_size``.
 
     Raises:
-        ValueError: there is no such folder, no photograph of use in it, no such recipe or no such key.
+        CallError: there is no such folder, no photograph of use in it, or no such recipe.
+        ValueError: there is no such key.
     """
     checkpoint = BUNDLE_ROOT / "models" / "model.pt" if model is None else model.checkpoint
     ours = {"dataset_dir": str(photographs), "output_dir": str(output_dir), "checkpoint": str(checkpoint)}
     ours["recipe"] = recipe
-    with _value_errors(), _unsaid("monai.bundle.workflows"):
+    with _unsaid("monai.bundle.workflows"):
         _parser("adaptation", settings, **ours)
         run_stage("adaptation", logging_file=False, **ours, **settings)
     record = json.loads((Path(output_dir) / "adaptation.json").read_text(encoding="utf-8"))
@@ -137,8 +146,9 @@ def _parser(stage: str, settings: Mapping[str, Any], **ours: Any) -> ConfigParse
     for key in settings:
         if key in (*ours, *_OURS):
             raise ValueError(f"{key} is no setting here: what is read and written follows from the other arguments.")
-        if key.rpartition("#")[0] not in parser if "#" in key else key not in parser:
+        if "#" in key and key.rpartition("#")[0] not in parser:
             raise ValueError(f"there is no key {key!r} in configs/{STAGES[stage]}.json.")
+    check_overrides(stage, settings, known_keys([configs / f"{STAGES[stage]}.json"]))
     parser.update({"bundle_root": str(BUNDLE_ROOT)} | dict(settings) | ours)
     return parser
 
@@ -156,15 +166,6 @@ def _checked(array: NDArray[Any], number: int) -> NDArray[np.uint8]:
             f"H x W x 3 or H x W, of at least {MIN_SIDE} pixels a side."
         )
     return array
-
-
-@contextmanager
-def _value_errors() -> Iterator[None]:
-    """A call that cannot succeed ends a command; here it is an error that callers can catch."""
-    try:
-        yield
-    except CallError as error:
-        raise ValueError(error.message.removeprefix("error: ")) from None
 
 
 @contextmanager

@@ -1,42 +1,39 @@
-"""A dataset of photographs in which an unreadable file costs nothing but itself."""
+"""What is wrong with a call or with a photograph, in words for whoever can mend it."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
-__all__ = ["CallError", "UnreadablePhotographError", "one_line", "unreadable_cause"]
+__all__ = ["CallError", "UnreadablePhotographError", "bare_call_errors", "error_chain", "find_error", "one_line"]
 
-
-def unreadable_cause(error: BaseException | None) -> UnreadablePhotographError | None:
-    """The ``UnreadablePhotographError`` that a chain of exceptions started from, if it did."""
-    while error is not None and not isinstance(error, UnreadablePhotographError):
-        error = error.__cause__ or error.__context__
-    return error
+Error = TypeVar("Error", bound=BaseException)
 
 
-class CallError(SystemExit):
-    """A call that cannot succeed: it ends the process with status 2 and one line on stderr, without a traceback.
+class CallError(ValueError):
+    """A call that cannot succeed, whatever the photographs are.
 
-    It derives from ``SystemExit`` because ``python -m monai.bundle run`` wraps every ``Exception`` that a config
-    raises into a traceback, but lets an exit pass.
+    In Python it is an exception as any other; a command ends with its ``message`` and status 2
+    (``bundle.command_line``).
 
     Args:
         problem: what is wrong, naming the file, folder or value.
         remedy: what to do about it.
+
+    Attributes:
+        message: both in the one line that a command ends with.
     """
 
     def __init__(self, problem: str, remedy: str) -> None:
-        self.message = " ".join(f"error: {problem} {remedy}".split())
-        super().__init__(2)
+        super().__init__(problem, remedy)
+        self.problem = problem
+        self.remedy = remedy
+        self.message = f"error: {self}"
 
     def __str__(self) -> str:
-        return self.message
-
-    @property
-    def code(self) -> int:  # type: ignore[override]
-        """The exit status; reading it is the interpreter's last act before it leaves, so the line is printed here."""
-        print(self.message, file=sys.stderr, flush=True)
-        return 2
+        return " ".join(f"{self.problem} {self.remedy}".split())
 
 
 class UnreadablePhotographError(ValueError):
@@ -48,9 +45,48 @@ class UnreadablePhotographError(ValueError):
     """
 
     def __init__(self, path: object, reason: str) -> None:
+        super().__init__(path, reason)
         self.path = str(path)
         self.reason = " ".join(str(reason).split())
-        super().__init__(f"{self.path}: {self.reason}")
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+def error_chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that led to it, last one first."""
+    seen: set[int] = set()
+    # An error that is raised again from within its own chain closes a ring.
+    while error is not None and id(error) not in seen:
+        yield error
+        seen.add(id(error))
+        known = error.__cause__ is not None or error.__suppress_context__
+        error = error.__cause__ if known else error.__context__
+
+
+def find_error(error: BaseException | None, kind: type[Error]) -> Error | None:
+    """The first error of a kind in the chain of ``error``, for MONAI wraps what a config raises."""
+    return next((link for link in error_chain(error) if isinstance(link, kind)), None)
+
+
+@contextmanager
+def bare_call_errors() -> Iterator[None]:
+    """Let a ``CallError`` leave the block as itself, not wrapped in what a library makes of it.
+
+    Raises:
+        CallError: if one is the reason why the block ended.
+    """
+    try:
+        yield
+    except Exception as error:
+        found = find_error(error, CallError)
+        if found is None:
+            raise
+        call = found
+    else:
+        return
+    # Where it went wrong is none of the caller's business: the line says what to do.
+    raise call.with_traceback(None) from None
 
 
 def one_line(text: str) -> str:

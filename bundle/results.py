@@ -1,12 +1,11 @@
-"""What is said of one photograph."""
+"""What is said of a photograph, and the models that say it."""
 
 from __future__ import annotations
 
-import base64
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,63 @@ from bundle.morphometry.cup_disc import Measurements
 from bundle.morphometry.laterality import Laterality
 from bundle.morphometry.rims import Rims
 from bundle.networks.unet import DiscCupUNet
-from bundle.report.overlays import Outlines
 
-__all__ = [
-    "Adaptation",
-    "Entry",
-    "Model",
-    "Row",
-    "STATUSES",
-    "Segmentation",
-    "count_statuses",
-    "photograph_count",
-    "summary_line",
-]
+__all__ = ["STATUSES", "Adaptation", "Model", "Segmentation", "count_statuses", "photograph_count", "summary_line"]
+
+STATUSES = ("ok", "review", "no_disc", "unreadable")
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """What was found in one photograph, and whether a reader should look at it.
+
+    Attributes:
+        image: its path, relative to the folder that was given, or as it was given; an array's number.
+        status: one of ``STATUSES``.
+        reason: why the status is not ``ok``, in words.
+        label: H x W, uint8: 0 background, 1 disc rim, 2 optic cup; the optic disc is both. None if the photograph was
+            unreadable, and where only what was said of it is at hand, as in a report.
+        measurements: cup-to-disc ratios and sizes; NaN without a disc.
+        rims: widths of the rim, and which eye it is; NaN without a cup.
+        uncertainty: 0 to 1, the larger the poorer the contours are likely to be; NaN without a disc.
+
+    Raises:
+        ValueError: if the status is none of ``STATUSES``.
+
+    Example:
+        >>> Segmentation("eye.png", "no_disc", "no optic disc found").measurements.vcdr
+        nan
+    """
+
+    image: str
+    status: str
+    reason: str = ""
+    label: NDArray[np.uint8] | None = None
+    measurements: Measurements = Measurements()
+    rims: Rims = Rims()
+    uncertainty: float = math.nan
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise ValueError(f"status {self.status!r} is none of {', '.join(STATUSES)}")
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``from_json`` makes the same result of, but for the label; it goes into JSON."""
+        return {
+            "image": self.image,
+            "status": self.status,
+            "reason": self.reason,
+            "measurements": asdict(self.measurements),
+            "rims": asdict(self.rims),
+            "uncertainty": self.uncertainty,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Segmentation:
+        """The result that ``to_json`` was called on, without its label."""
+        rims = {**content["rims"], "laterality": Laterality(*content["rims"]["laterality"])}
+        measurements = Measurements(**content["measurements"])
+        return cls(**{**content, "measurements": measurements, "rims": Rims(**rims)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,29 +94,6 @@ class Model:
 
 
 @dataclass(frozen=True, eq=False)
-class Segmentation:
-    """What was found in one photograph.
-
-    Attributes:
-        image: its path, relative to the folder that was given, or as it was given; an array's number.
-        status: ``ok``, ``review``, ``no_disc`` or ``unreadable``.
-        reason: why the status is not ``ok``, in words.
-        label: H x W, uint8: 0 background, 1 disc rim, 2 optic cup; the optic disc is both. None if it was unreadable.
-        measurements: cup-to-disc ratios and sizes; NaN without a disc.
-        rims: widths of the rim, and which eye it is; NaN without a cup.
-        uncertainty: 0 to 1, the larger the poorer the contours are likely to be; NaN without a disc.
-    """
-
-    image: str
-    status: str
-    reason: str = ""
-    label: NDArray[np.uint8] | None = None
-    measurements: Measurements = Measurements()
-    rims: Rims = Rims()
-    uncertainty: float = math.nan
-
-
-@dataclass(frozen=True, eq=False)
 class Adaptation:
     """What adapting to a camera gave.
 
@@ -86,97 +106,9 @@ class Adaptation:
     record: dict[str, Any]
 
 
-STATUSES = ("ok", "review", "no_disc", "unreadable")
-
-
-@dataclass
-class Row:
-    """One photograph's line in the report; NaN stands for what could not be measured.
-
-    Args:
-        image: path relative to the folder of photographs, in posix form.
-        status: one of ``STATUSES``.
-        vcdr: vertical cup-to-disc ratio.
-        hcdr: horizontal cup-to-disc ratio.
-        area_cdr: area cup-to-disc ratio.
-        disc_x: x of the disc's centroid in pixels of the photograph.
-        disc_y: y of the disc's centroid in pixels of the photograph.
-        disc_height_px: height of the disc in pixels of the photograph.
-        cup_height_px: height of the cup in pixels of the photograph.
-        uncertainty: the larger, the more a reader's look is needed.
-        reason: why the status is not ``ok``, in words.
-
-    Raises:
-        ValueError: if the status is none of ``STATUSES``.
-    """
-
-    image: str
-    status: str
-    vcdr: float = math.nan
-    hcdr: float = math.nan
-    area_cdr: float = math.nan
-    disc_x: float = math.nan
-    disc_y: float = math.nan
-    disc_height_px: float = math.nan
-    cup_height_px: float = math.nan
-    uncertainty: float = math.nan
-    reason: str = ""
-
-    def __post_init__(self) -> None:
-        if self.status not in STATUSES:
-            raise ValueError(f"status {self.status!r} is none of {', '.join(STATUSES)}")
-
-    @classmethod
-    def of(
-        cls, image: str, status: str, measured: Measurements, uncertainty: float = math.nan, reason: str = ""
-    ) -> Row:
-        """A row with the values that were measured on the photograph's label map."""
-        names = {field.name for field in fields(cls)} & {field.name for field in fields(measured)}
-        values = {name: getattr(measured, name) for name in names}
-        return cls(image, status, uncertainty=uncertainty, reason=reason, **values)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A photograph's part of the report.
-
-    Args:
-        row: what is known of the photograph.
-        jpeg: the card's picture; empty for none.
-        mask_name: path of the mask relative to the report's folder, in posix form, e.g. ``masks/a.png``.
-        overlay_name: path of the overlay, likewise.
-        outlines: contours that the page lays over the picture and can hide.
-        rims: widths of the rim and which eye it is.
-    """
-
-    row: Row
-    jpeg: bytes = b""
-    mask_name: str | None = None
-    overlay_name: str | None = None
-    outlines: Outlines | None = None
-    rims: Rims = Rims()
-
-    def to_json(self) -> dict[str, Any]:
-        """What ``from_json`` makes the same entry of; it goes into JSON."""
-        return asdict(self) | {"jpeg": base64.b64encode(self.jpeg).decode("ascii")}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Entry:
-        """The entry that ``to_json`` was called on."""
-        rims = {**content["rims"], "laterality": Laterality(*content["rims"]["laterality"])}
-        return cls(
-            Row(**content["row"]),
-            base64.b64decode(content["jpeg"]),
-            content["mask_name"],
-            content["overlay_name"],
-            content["outlines"] and Outlines(*content["outlines"]),
-            Rims(**rims),
-        )
-
-
-def count_statuses(rows: Iterable[Row]) -> dict[str, int]:
+def count_statuses(results: Iterable[Segmentation]) -> dict[str, int]:
     """Number of photographs for every status of ``STATUSES``, in that order."""
-    found = Counter(row.status for row in rows)
+    found = Counter(result.status for result in results)
     return {status: found[status] for status in STATUSES}
 
 
@@ -188,4 +120,5 @@ def summary_line(counts: Mapping[str, int]) -> str:
 
 
 def photograph_count(number: int) -> str:
+    """Such as ``1 photograph``, ``12 photographs``."""
     return f"{number} photograph{'' if number == 1 else 's'}"

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
 from monai.bundle import ConfigWorkflow
 
+from bundle.command_line import log_without_call_errors
+from bundle.errors import bare_call_errors
+from bundle.settings import check_overrides, known_keys
+
 __all__ = ["BUNDLE_ROOT", "STAGES", "exit_status", "run_stage"]
+
+
+BUNDLE_ROOT = Path(__file__).resolve().parents[1]
+STAGES = {
+    "training": "train",
+    "refinement": "refine",
+    "adaptation": "adapt",
+    "evaluation": "evaluate",
+    "inference": "inference",
+}
+"""Config file (without suffix) of each stage."""
 
 
 def exit_status(unreadable: Collection[str]) -> None:
@@ -23,17 +39,6 @@ def exit_status(unreadable: Collection[str]) -> None:
     idist.barrier()
     if unreadable:
         raise SystemExit(1)
-
-
-BUNDLE_ROOT = Path(__file__).resolve().parents[1]
-STAGES = {
-    "training": "train",
-    "refinement": "refine",
-    "adaptation": "adapt",
-    "evaluation": "evaluate",
-    "inference": "inference",
-}
-"""Config file (without suffix) of each stage."""
 
 
 def run_stage(stage: str, **overrides: Any) -> int:
@@ -54,17 +59,20 @@ def run_stage(stage: str, **overrides: Any) -> int:
     if stage not in STAGES:
         raise ValueError(f"stage is {stage!r}; allowed are {', '.join(STAGES)}.")
     configs = BUNDLE_ROOT / "configs"
+    config = configs / f"{STAGES[stage]}.json"
+    of_workflow = signature(ConfigWorkflow.__init__).parameters
+    keys = {key: value for key, value in overrides.items() if key not in of_workflow}
+    check_overrides(stage, keys, known_keys([config]))
     files = {"meta_file": str(configs / "metadata.json"), "logging_file": str(configs / "logging.conf")}
-    workflow = ConfigWorkflow(
-        config_file=str(configs / f"{STAGES[stage]}.json"),
-        run_id=stage,
-        **files | {"bundle_root": str(BUNDLE_ROOT)} | overrides,
-    )
-    workflow.initialize()
+    settings: dict[str, Any] = files | {"bundle_root": str(BUNDLE_ROOT)} | overrides
+    workflow = ConfigWorkflow(config_file=str(config), run_id=stage, **settings)
+    if settings["logging_file"] is not False:
+        log_without_call_errors()
     try:
-        workflow.run()
+        with bare_call_errors():
+            workflow.initialize()
+            workflow.run()
     except SystemExit as end:
-        if end.__class__ is not SystemExit:
-            raise
-        return int(end.code or 0)
+        # The last step of a stage ends a command with this.
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0

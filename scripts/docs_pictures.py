@@ -16,7 +16,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from bundle.morphometry.laterality import guess_laterality
-from bundle.report.overlays import close_up, draw_overlay, gallery
+from bundle.report.close_ups import close_up
+from bundle.report.gallery import gallery
+from bundle.report.overlays import draw_overlay
 from bundle.synthetic.phantoms.photographs import make_crop
 
 DEMO = Path("demo")

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bundle.report.overlays import close_up, draw_overlay, gallery
+from bundle.report.close_ups import close_up
+from bundle.report.gallery import gallery
+from bundle.report.overlays import draw_overlay
 
 DEMO = Path("demo")
 SIDE = 620

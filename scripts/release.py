@@ -17,6 +17,7 @@ import subprocess
 from pathlib import Path
 from zipfile import ZipFile
 
+from bundle.command_line import end_in_one_line
 from bundle.errors import CallError
 from bundle.io.files import atomic_write
 from bundle.stages import BUNDLE_ROOT
@@ -111,4 +112,5 @@ def git(root: Path, *arguments: str) -> bytes:
 
 
 if __name__ == "__main__":
+    end_in_one_line()
     main()

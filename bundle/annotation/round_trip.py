@@ -28,7 +28,7 @@ from bundle.errors import CallError
 from bundle.io.files import atomic_write
 from bundle.morphometry.cup_disc import Label, region_contours
 from bundle.networks.nested_classes import CLASSES
-from bundle.report.overlays import CUP_COLOUR, DISC_COLOUR
+from bundle.report.contours import CUP_COLOUR, DISC_COLOUR
 from bundle.stages import BUNDLE_ROOT, run_stage
 
 BEGIN, END = "<!-- round trip -->", "<!-- end of round trip -->"

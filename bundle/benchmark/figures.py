@@ -18,7 +18,8 @@ from PIL import Image
 from bundle.benchmark.page import PLUS, REAL, SOURCE, SUPERVISED, Result, Results
 from bundle.data.listing import list_photographs
 from bundle.io.files import atomic_write
-from bundle.report.overlays import CUP_COLOUR, DISC_COLOUR, draw_overlay
+from bundle.report.contours import CUP_COLOUR, DISC_COLOUR
+from bundle.report.overlays import draw_overlay
 
 mpl.use("Agg")
 STYLE = {

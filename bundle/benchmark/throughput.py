@@ -34,8 +34,8 @@ from bundle.data.photograph_reader import PhotographReader
 from bundle.io.records import Records
 from bundle.locator.search import DiscLocator
 from bundle.networks.inferers import ChannelsLastInferer
-from bundle.report import assessment, writer
-from bundle.report.page import Report
+from bundle.report import assessment, prediction, writer
+from bundle.report.report import Report
 from bundle.stages import BUNDLE_ROOT
 from bundle.synthetic.cameras import CAMERA_STYLES
 from bundle.synthetic.phantoms.photographs import make_crop, make_photograph
@@ -60,7 +60,8 @@ STAGES: dict[str, list[tuple[Any, str]]] = {
     "invert, label map": [(monai.transforms, "Invertd.__call__")],
     "clean": [(CleanLabeld, "__call__")],
     "measure": [
-        (assessment, name) for name in ("find_borders", "measure", "measure_rims", "guess_laterality", "sharpness")
+        (prediction, "find_borders"),
+        *((assessment, name) for name in ("measure", "measure_rims", "guess_laterality", "sharpness")),
     ],
     "overlay": [(writer, "overlay_pixels")],
     "close-up": [(writer, "outlined_close_up"), (writer, "small_jpeg")],
@@ -127,7 +128,7 @@ def run_pipeline(folder: Path, passes: list[Callable[[], Any]] | None = None) ->
     config.update(
         {"bundle_root": str(BUNDLE_ROOT), "dataset_dir": str(folder / "in"), "output_dir": str(folder / "out")}
     )
-    evaluator, writer, locate = (config.get_parsed_content(key) for key in ("evaluator", "writer", "locate"))
+    evaluator, report, locate = (config.get_parsed_content(key) for key in ("evaluator", "report", "locate"))
     evaluator.add_event_handler(Events.ITERATION_COMPLETED(every=REPORTED), print_memory)
 
     def keep(network: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
@@ -139,7 +140,7 @@ def run_pipeline(folder: Path, passes: list[Callable[[], Any]] | None = None) ->
     with timed() as stages:
         start = time.perf_counter()
         evaluator.run()
-        writer.write_report()
+        report.write()
         seconds = time.perf_counter() - start
     for hook in hooks:
         hook.remove()

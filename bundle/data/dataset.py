@@ -9,7 +9,7 @@ from typing import Any, cast
 import ignite.distributed as idist
 from monai.data import Dataset, MetaTensor, list_data_collate
 
-from bundle.errors import CallError, one_line, unreadable_cause
+from bundle.errors import CallError, UnreadablePhotographError, find_error, one_line
 
 __all__ = ["PhotographDataset", "collate_readable"]
 
@@ -79,7 +79,7 @@ class PhotographDataset(Dataset):
         try:
             item = super()._transform(index)
         except Exception as error:
-            cause = unreadable_cause(error)
+            cause = find_error(error, UnreadablePhotographError)
             if cause is None:
                 raise
             name = self.data[index]["name"]

@@ -13,7 +13,9 @@ from PIL import Image
 
 from bundle.data.items import finished_items, item_name
 from bundle.handlers.teaching_agreement import structures
-from bundle.report.overlays import close_up, draw_overlay, gallery
+from bundle.report.close_ups import close_up
+from bundle.report.gallery import gallery
+from bundle.report.overlays import draw_overlay
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ignite.engine import Engine, Events
 
-from bundle.errors import CallError
+from bundle.errors import CallError, find_error
 from bundle.io.files import NO_ROOM, refuse_write
 
 __all__ = ["WriteErrors"]
@@ -36,8 +36,9 @@ class WriteErrors:
         Raises:
             CallError: nothing can be written, or the error is one already.
         """
-        if isinstance(error, CallError):
-            raise error
+        call = find_error(error, CallError)
+        if call is not None:
+            raise call
         refuse_write(error, self.output_dir / "events")
         raise error
 

@@ -1,43 +1,118 @@
-"""What is said of a photograph: its contours measured, and whether a reader should look at it."""
+"""Judges a photograph: its contours measured, and whether a reader should look at it."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-from monai.utils import convert_to_tensor
-from numpy.typing import NDArray
+from monai.data import MetaTensor
 
-from bundle.morphometry.cup_disc import Borders, Measurements
-from bundle.morphometry.rims import Rims
-from bundle.results import Row
+from bundle.morphometry.cup_disc import measure
+from bundle.morphometry.laterality import Laterality, guess_laterality
+from bundle.morphometry.rims import measure_rims
+from bundle.report.prediction import Prediction
+from bundle.results import Segmentation
+from bundle.uncertainty.sharpness import sharpness
 
-__all__ = ["Assessment", "photograph_pixels"]
+__all__ = ["Assessor"]
 
 
-class Assessment(NamedTuple):
-    """What is said of one photograph.
+class Assessor:
+    """Says of a prediction all that is said of it, and writes nothing.
 
     Args:
-        photograph: H x W x 3, uint8.
-        label: H x W, uint8: 0 background, 1 disc rim, 2 cup.
-        borders: of the label.
-        row: of the report.
-        measurements: of the label.
-        rims: widths of the rim, and which eye it is.
+        dataset_dir: results name photographs by their path relative to it.
+        max_uncertainty: a photograph whose disc or cup is above it (1 - expected Dice) is to be reviewed, in [0, 1].
+        uncertainty_scale: the model's uncertainty is divided by it before anything is said of it, in (0, 1]
+            (see ``bundle.uncertainty.scale``).
+        min_confidence: a photograph whose disc was found with less confidence is to be reviewed, in [0, 1].
+        min_sharpness: so is one whose view is less sharp (``bundle.uncertainty.sharpness``); 0 for none.
+        max_distance: so is one farther from the training data (``norm_distance``); infinity for none.
+        guess_eye: whether to guess which eye it is where the file does not say.
+        rim_sector: angle over which a rim's width is averaged, in degrees, above 0 and up to 90.
     """
 
-    photograph: NDArray[np.uint8]
-    label: NDArray[np.uint8]
-    borders: Borders
-    row: Row
-    measurements: Measurements
-    rims: Rims
+    def __init__(
+        self,
+        dataset_dir: str | Path,
+        max_uncertainty: float = 0.08,
+        uncertainty_scale: float = 1.0,
+        min_confidence: float = 0.7,
+        min_sharpness: float = 0.0,
+        max_distance: float = math.inf,
+        guess_eye: bool = True,
+        rim_sector: float = 30.0,
+    ) -> None:
+        self.root = Path(dataset_dir).expanduser().absolute()
+        self.max_uncertainty = max_uncertainty
+        self.uncertainty_scale = uncertainty_scale
+        self.min_confidence = min_confidence
+        self.min_sharpness = min_sharpness
+        self.max_distance = max_distance
+        self.guess_eye = guess_eye
+        self.rim_sector = rim_sector
+
+    def __call__(self, prediction: Prediction) -> Segmentation:
+        """The result of a photograph that was segmented."""
+        label, borders = prediction.label, prediction.borders
+        found = borders.box is not None
+        reasons = self._reasons(prediction) if found else ["no optic disc found"]
+        return Segmentation(
+            image=self._relative(prediction.path),
+            status="no_disc" if not found else "review" if reasons else "ok",
+            reason="; ".join(reasons),
+            label=label,
+            measurements=measure(label, borders=borders),
+            rims=measure_rims(label, self._laterality(prediction), self.rim_sector, borders),
+            uncertainty=max(self._uncertainties(prediction)) if found else math.nan,
+        )
+
+    def unreadable(self, path: str | Path, reason: str) -> Segmentation:
+        """The result of a photograph that could not be read.
+
+        Args:
+            path: its file.
+            reason: why, in words.
+        """
+        return Segmentation(self._relative(Path(path)), "unreadable", reason)
+
+    def _reasons(self, prediction: Prediction) -> list[str]:
+        """Why a reader should look at a photograph with a disc; none if all is well."""
+        label = prediction.label
+        edges = (label[0], label[-1], label[:, 0], label[:, -1])
+        disc, cup = (uncertainty > self.max_uncertainty for uncertainty in self._uncertainties(prediction))
+        has_cup = bool((label == 2).any())
+        checks = {
+            # Of a cup that is not drawn there is no edge to doubt.
+            "cup edge uncertain": cup and has_cup,
+            "disc edge uncertain": disc,
+            "disc touches the edge of the picture": any(edge.any() for edge in edges),
+            "out of focus": self.min_sharpness > 0 and sharpness(prediction.view) < self.min_sharpness,
+            "unlike anything seen in training": prediction.norm_distance > self.max_distance,
+            "disc found with low confidence": float(_known(prediction, "disc_confidence", 1.0)) < self.min_confidence,
+            "no cup visible": not has_cup,
+        }
+        return [reason for reason, applies in checks.items() if applies]
+
+    def _uncertainties(self, prediction: Prediction) -> list[float]:
+        """Of disc and cup, in [0, 1]."""
+        return [min((1 - dice) / self.uncertainty_scale, 1.0) for dice in prediction.expected_dice]
+
+    def _laterality(self, prediction: Prediction) -> Laterality:
+        stated = _known(prediction, "laterality", "")
+        if stated:
+            return Laterality("right" if stated == "right" else "left", "file")
+        return guess_laterality(prediction.photograph, prediction.label) if self.guess_eye else Laterality()
+
+    def _relative(self, path: Path) -> str:
+        try:
+            return path.relative_to(self.root).as_posix()
+        except ValueError:
+            return path.name
 
 
-def photograph_pixels(photograph: torch.Tensor) -> NDArray[np.uint8]:
-    """A photograph (3 x W x H, 0..255) as ``H x W x 3`` ``uint8``: files are row first, tensors column first."""
-    planes = [plane.T for plane in convert_to_tensor(photograph, track_meta=False).cpu().numpy()]
-    # Plane by plane, which saves the passes over the memory of a whole photograph in floats.
-    return np.stack([plane if plane.dtype == np.uint8 else plane.round().astype(np.uint8) for plane in planes], axis=-1)
+def _known(prediction: Prediction, key: str, default: Any) -> Any:
+    """What the view's meta data say."""
+    view = prediction.view
+    return view.meta.get(key, default) if isinstance(view, MetaTensor) else default

@@ -9,19 +9,23 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from bundle.report.markup import shown_number
-from bundle.results import Row
+from bundle.results import Segmentation
 
 __all__ = ["histogram_svg"]
 
 _BINS = 20
 
 
-def histogram_svg(rows: Sequence[Row]) -> str:
+def histogram_svg(results: Sequence[Segmentation]) -> str:
     """The vertical cup-to-disc ratios as an SVG with its caption; ``review`` is stacked on ``ok``."""
-    measured = [row for row in rows if math.isfinite(row.vcdr) and row.status in ("ok", "review")]
-    bins = Counter((min(max(int(row.vcdr * _BINS), 0), _BINS - 1), row.status) for row in measured)
+    measured = [
+        (result.measurements.vcdr, result.status)
+        for result in results
+        if math.isfinite(result.measurements.vcdr) and result.status in ("ok", "review")
+    ]
+    bins = Counter((min(max(int(vcdr * _BINS), 0), _BINS - 1), status) for vcdr, status in measured)
     tallest = max([1, *(bins[index, "ok"] + bins[index, "review"] for index in range(_BINS))])
-    median = statistics.median(row.vcdr for row in measured) if measured else math.nan
+    median = statistics.median(vcdr for vcdr, _ in measured) if measured else math.nan
     label = (
         f"Histogram of the vertical cup-to-disc ratio of {len(measured)} photographs, median {shown_number(median, 2)}"
     )

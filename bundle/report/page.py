@@ -18,111 +18,91 @@ from bundle.io.files import atomic_write
 from bundle.morphometry.rims import Rims
 from bundle.report.histogram import histogram_svg
 from bundle.report.markup import DASH, html_text, shown_number
-from bundle.report.overlays import Outlines
-from bundle.report.tables import COLUMNS, RIM_COLUMNS, csv_cell, rim_cells, write_csv
-from bundle.results import STATUSES, Entry, Row, count_statuses, photograph_count
+from bundle.report.outlines import Outlines
+from bundle.report.pictures import Pictures
+from bundle.results import STATUSES, Segmentation, count_statuses, photograph_count
 
-__all__ = ["Report"]
+__all__ = ["write_page"]
 
 _STATUS_NAMES = {"ok": "OK", "review": "Review", "no_disc": "No disc", "unreadable": "Unreadable"}
 _STATUS_SIGNS = {"ok": "\u2713", "review": "!", "no_disc": "\u2205", "unreadable": "\u2715"}
 _NEED_OF_REVIEW = ("unreadable", "no_disc", "review", "ok")
 
 
-class Report:
-    """Writes ``report.csv``, ``measurements.csv`` and ``report.html``.
-
-    The same entries give the same bytes, whenever and in however many runs they were made.
+def write_page(
+    path: Path,
+    results: Sequence[Segmentation],
+    entries: Sequence[tuple[Segmentation, Pictures]],
+    model: str,
+    title: str,
+) -> None:
+    """Write the page, whole or not at all.
 
     Args:
-        output_dir: folder of the report, made if it is missing.
+        path: its file.
+        results: of all photographs, in the order of the tables.
+        entries: the same with their pictures; each is looked at once and not kept.
+        model: which model drew the contours, in words.
         title: heading of the page.
-        model: which model drew the contours, in words for the page.
     """
-
-    def __init__(self, output_dir: str | os.PathLike[str], title: str = "Optic disc and cup", model: str = "") -> None:
-        self.output_dir = Path(output_dir)
-        self.title = title
-        self.model = model
-
-    def write(self, entries: Sequence[Entry]) -> dict[str, int]:
-        """Write all files, each whole or not at all.
-
-        Args:
-            entries: one a photograph, in the order of the tables. Each is looked at twice and none is kept, so a
-                sequence that reads them from disk needs no memory for their pictures.
-
-        Returns:
-            ``count_statuses`` of them.
-        """
-        rows, rims = [], []
-        for entry in entries:
-            rows.append(entry.row)
-            rims.append(entry.rims)
-        with atomic_write(self.output_dir / "report.csv") as path:
-            write_csv(path, COLUMNS, ([csv_cell(row, column) for column in COLUMNS] for row in rows))
-        with atomic_write(self.output_dir / "measurements.csv") as path:
-            write_csv(path, RIM_COLUMNS, map(rim_cells, rows, rims))
-        with atomic_write(self.output_dir / "report.html") as path:
-            self._write_html(Path(path), rows, entries)
-        return count_statuses(rows)
-
-    def _write_html(self, path: Path, rows: Sequence[Row], entries: Sequence[Entry]) -> None:
-        head, card, tail = re.split(r"<!-- /?card -->\n", Path(__file__).with_name("page.html").read_text("utf-8"))
-        values = {
-            "title": html_text(self.title),
-            "photographs": photograph_count(len(rows)),
-            "model": html_text(self.model) or DASH,
-            "counts": "".join(_count(status, number) for status, number in count_statuses(rows).items()),
-            "filters": "\n".join(_filter(status) for status in STATUSES),
-            "histogram": histogram_svg(rows),
-        }
-        with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-            file.write(Template(head).substitute(values))
-            for index in sorted(range(len(rows)), key=lambda index: _need_of_review(rows[index])):
-                file.write(Template(card).substitute(_card(entries[index])))
-            file.write(Template(tail).substitute(values))
+    head, card, tail = re.split(r"<!-- /?card -->\n", Path(__file__).with_name("page.html").read_text("utf-8"))
+    values = {
+        "title": html_text(title),
+        "photographs": photograph_count(len(results)),
+        "model": html_text(model) or DASH,
+        "counts": "".join(_count(status, number) for status, number in count_statuses(results).items()),
+        "filters": "\n".join(_filter(status) for status in STATUSES),
+        "histogram": histogram_svg(results),
+    }
+    with (
+        atomic_write(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file,
+    ):
+        file.write(Template(head).substitute(values))
+        for index in sorted(range(len(results)), key=lambda index: _need_of_review(results[index])):
+            file.write(Template(card).substitute(_card(*entries[index])))
+        file.write(Template(tail).substitute(values))
 
 
-def _card(entry: Entry) -> dict[str, str]:
-    row = entry.row
-    folder, slash, name = row.image.rpartition("/")
-    links = {"Overlay": entry.overlay_name, "Mask": entry.mask_name}
+def _card(result: Segmentation, pictures: Pictures) -> dict[str, str]:
+    folder, slash, name = result.image.rpartition("/")
+    links = {"Overlay": pictures.overlay, "Mask": pictures.mask}
+    measured = result.measurements
     return {
-        "status": row.status,
-        "status_name": _STATUS_NAMES[row.status],
-        "sign": _STATUS_SIGNS[row.status],
+        "status": result.status,
+        "status_name": _STATUS_NAMES[result.status],
+        "sign": _STATUS_SIGNS[result.status],
         "folder": f"<span>{html_text(folder + slash)}</span>" if folder else "",
         "name": html_text(name),
-        "label": html_text(row.image),
-        "find": html_text(f"{row.image} {row.reason}".lower()),
-        "picture": _picture(row, entry.jpeg, entry.outlines) if entry.jpeg else _no_picture(row),
-        "empty": "" if entry.jpeg else " empty",
-        "reason": f'<p class="reason">{html_text(row.reason)}</p>' if row.reason.strip() else "",
-        "vcdr": shown_number(row.vcdr, 2),
-        "hcdr": shown_number(row.hcdr, 2),
-        "area_cdr": shown_number(row.area_cdr, 2),
-        "disc_height": shown_number(row.disc_height_px, 1, "\u00a0px"),
-        "cup_height": shown_number(row.cup_height_px, 1, "\u00a0px"),
-        "uncertainty": shown_number(row.uncertainty, 3),
-        "rims": _rim_list(entry.rims),
+        "label": html_text(result.image),
+        "find": html_text(f"{result.image} {result.reason}".lower()),
+        "picture": _picture(result, pictures) if pictures.jpeg else _no_picture(result.status),
+        "empty": "" if pictures.jpeg else " empty",
+        "reason": f'<p class="reason">{html_text(result.reason)}</p>' if result.reason.strip() else "",
+        "vcdr": shown_number(measured.vcdr, 2),
+        "hcdr": shown_number(measured.hcdr, 2),
+        "area_cdr": shown_number(measured.area_cdr, 2),
+        "disc_height": shown_number(measured.disc_height_px, 1, "\u00a0px"),
+        "cup_height": shown_number(measured.cup_height_px, 1, "\u00a0px"),
+        "uncertainty": shown_number(result.uncertainty, 3),
+        "rims": _rim_list(result.rims),
         "links": "".join(_link(text, target) for text, target in links.items() if target),
     }
 
 
-def _need_of_review(row: Row) -> tuple[int, float, str]:
-    uncertainty = -math.inf if math.isnan(row.uncertainty) else row.uncertainty
-    return _NEED_OF_REVIEW.index(row.status), -uncertainty, row.image
+def _need_of_review(result: Segmentation) -> tuple[int, float, str]:
+    uncertainty = -math.inf if math.isnan(result.uncertainty) else result.uncertainty
+    return _NEED_OF_REVIEW.index(result.status), -uncertainty, result.image
 
 
-def _picture(row: Row, jpeg: bytes, outlines: Outlines | None) -> str:
-    with Image.open(io.BytesIO(jpeg)) as picture:
+def _picture(result: Segmentation, pictures: Pictures) -> str:
+    with Image.open(io.BytesIO(pictures.jpeg)) as picture:
         width, height = picture.size
-    shown = "Optic disc of" if math.isfinite(row.vcdr) else "Photograph"
-    data = base64.b64encode(jpeg).decode("ascii")
+    shown = "Optic disc of" if math.isfinite(result.measurements.vcdr) else "Photograph"
+    data = base64.b64encode(pictures.jpeg).decode("ascii")
     return (
         f'<img loading="lazy" decoding="async" width="{width}" height="{height}" '
-        f'alt="{shown} {html_text(row.image)}" src="data:image/jpeg;base64,{data}">{_contours(outlines)}'
+        f'alt="{shown} {html_text(result.image)}" src="data:image/jpeg;base64,{data}">{_contours(pictures.outlines)}'
     )
 
 
@@ -138,9 +118,9 @@ def _contours(outlines: Outlines | None) -> str:
     return f'<svg class="contours" viewBox="0 0 {outlines.width} {outlines.height}" aria-hidden="true">{paths}</svg>'
 
 
-def _no_picture(row: Row) -> str:
-    text = "Could not be read" if row.status == "unreadable" else "No picture"
-    return f'<span><span aria-hidden="true">{_STATUS_SIGNS[row.status]}</span>{text}</span>'
+def _no_picture(status: str) -> str:
+    text = "Could not be read" if status == "unreadable" else "No picture"
+    return f'<span><span aria-hidden="true">{_STATUS_SIGNS[status]}</span>{text}</span>'
 
 
 def _rim_list(rims: Rims) -> str:

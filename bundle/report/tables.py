@@ -11,10 +11,10 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bundle.morphometry.rims import Rims
-from bundle.results import Row
+from bundle.io.files import atomic_write
+from bundle.results import Segmentation
 
-__all__ = ["COLUMNS", "RIM_COLUMNS", "csv_cell", "rim_cells", "write_csv"]
+__all__ = ["COLUMNS", "RIM_COLUMNS", "write_measurements_table", "write_report_table"]
 
 COLUMNS = (
     "image",
@@ -40,30 +40,47 @@ RIM_COLUMNS = (
     "rim_left_px",
     "rim_right_px",
 )
-_DECIMALS = {column: 4 for column in ("vcdr", "hcdr", "area_cdr", "uncertainty")} | {
-    column: 2 for column in ("disc_x", "disc_y", "disc_height_px", "cup_height_px")
-}
+_DECIMALS = {"vcdr": 4, "hcdr": 4, "area_cdr": 4, "disc_x": 2, "disc_y": 2, "disc_height_px": 2, "cup_height_px": 2}
+"""Of each measurement."""
 
 
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def write_report_table(path: Path, results: Iterable[Segmentation]) -> None:
+    """Write ``report.csv``: a row for each photograph with its status and its cup-to-disc ratios."""
+    _write_csv(path, COLUMNS, map(_report_cells, results))
+
+
+def write_measurements_table(path: Path, results: Iterable[Segmentation]) -> None:
+    """Write ``measurements.csv``: a row for each photograph with its rims and which eye it is."""
+    _write_csv(path, RIM_COLUMNS, map(_rim_cells, results))
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     # Undecodable bytes of a file name reach Python as lone surrogates, which UTF-8 cannot hold.
-    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+    with (
+        atomic_write(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
 
 
-def rim_cells(row: Row, rims: Rims) -> list[str]:
-    """The cells of ``RIM_COLUMNS``."""
+def _report_cells(result: Segmentation) -> list[str]:
+    measured = [_number(getattr(result.measurements, name), decimals) for name, decimals in _DECIMALS.items()]
+    return [_text(result.image), result.status, *measured, _number(result.uncertainty, 4), _text(result.reason)]
+
+
+def _rim_cells(result: Segmentation) -> list[str]:
+    rims = result.rims
     widths = (rims.inferior, rims.superior, rims.nasal, rims.temporal, rims.left, rims.right)
-    cells = [f"{width:.2f}" if math.isfinite(width) else "" for width in widths]
-    return [csv_cell(row, "image"), *rims.laterality, *cells]
+    return [_text(result.image), *rims.laterality, *(_number(width, 2) for width in widths)]
 
 
-def csv_cell(row: Row, column: str) -> str:
-    value = getattr(row, column)
-    if column in _DECIMALS:
-        return f"{value:.{_DECIMALS[column]}f}" if math.isfinite(value) else ""
+def _number(value: float, decimals: int) -> str:
+    return f"{value:.{decimals}f}" if math.isfinite(value) else ""
+
+
+def _text(value: str) -> str:
     # A spreadsheet would run a name such as =HYPERLINK(...) as a formula; the apostrophe makes it text.
     guard = "'" if value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else ""
     # The csv module leaves a lone carriage return unquoted, and readers take it for the end of the row.

@@ -15,7 +15,7 @@ _THUMBNAIL_BYTES = 26_000
 
 
 def small_jpeg(picture: Image.Image) -> bytes:
-    """The picture as a JPEG of at most 26 kB for an ``Entry``: the best quality that fits, then fewer pixels."""
+    """The picture as a JPEG of at most 26 kB: the best quality that fits, then fewer pixels."""
     picture = picture.convert("RGB")
     side = _THUMBNAIL_SIDE
     while True:

@@ -14,7 +14,6 @@ from PIL import Image
 from bundle.data.dataset import PhotographDataset, collate_readable
 from bundle.data.items import item_name
 from bundle.data.photograph_reader import PhotographReader
-from bundle.errors import UnreadablePhotographError, unreadable_cause
 from bundle.stages import exit_status
 from bundle.transforms.disc_view import DiscViewd
 
@@ -62,16 +61,6 @@ def test_other_faults_are_not_hidden(items):
     with pytest.raises(RuntimeError, match="applying transform"):
         dataset[0]
     assert dataset.unreadable == {}
-
-
-def test_the_cause_is_found_down_the_chain():
-    cause, link, end = UnreadablePhotographError("a.png", "empty"), RuntimeError(), RuntimeError()
-    assert unreadable_cause(cause) is cause
-    assert unreadable_cause(end) is None
-    assert unreadable_cause(None) is None
-    end.__cause__ = link
-    link.__context__ = cause
-    assert unreadable_cause(end) is cause
 
 
 @pytest.mark.parametrize(("cache_num", "loads"), [(0, 6), (1, 5), (2, 4), (9, 4)])

@@ -290,7 +290,7 @@ def test_of_a_thread_s_errors_only_a_full_disk_is_not_shown(error, monkeypatch, 
     ("error", "line"),
     [
         (OSError(errno.ENOSPC, "full"), "no room is left in"),
-        (CallError("It is wrong.", "Mend it."), "error: It is wrong. Mend it."),
+        (CallError("It is wrong.", "Mend it."), "It is wrong. Mend it."),
         (ValueError("a fault"), None),
     ],
 )

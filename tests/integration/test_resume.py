@@ -28,7 +28,7 @@ TINY = {
 }
 KILLED = """
 import json, os, signal, sys
-from bundle.records import Records
+from bundle.io.records import Records
 from bundle.stages import run_stage
 
 save, saved = Records.save, []
@@ -108,7 +108,7 @@ def test_a_run_that_lacks_but_the_report_does_no_photograph_again(folder, checkp
     run_stage("inference", output_dir=str(tmp_path / "whole"), **settings)
     (tmp_path / "in").mkdir()
     with monkeypatch.context() as patch:
-        patch.setattr("bundle.report.page.Report.write", lambda *_: 1 / 0)
+        patch.setattr("bundle.report.report.write_page", lambda *_: 1 / 0)
         with pytest.raises(RuntimeError):
             run_stage("inference", output_dir=str(tmp_path / "cut"), **settings)
     seen.clear()
@@ -129,7 +129,7 @@ def interrupted(folder, _tiny_network, tmp_path_factory) -> dict:
     torch.save(_tiny_network.state_dict(), output / "model.pt")
     settings = TINY | {"dataset_dir": str(folder), "checkpoint": str(output / "model.pt"), "output_dir": str(output)}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bundle.report.writer.ReportWriter.write_report", lambda _: None)
+        patch.setattr("bundle.report.report.Report.write", lambda _: None)
         run_stage("inference", **settings)
     assert len(list((output / ".inference").iterdir())) == 7
     return settings

@@ -15,7 +15,7 @@ import torch
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 
-from bundle.errors import CallError
+from bundle.errors import CallError, bare_call_errors
 from bundle.handlers.checkpoint import ResumableCheckpoint, WeightsSaver
 from bundle.refinement.pseudo_labels import PseudoLabelStore
 from bundle.stages import BUNDLE_ROOT
@@ -51,12 +51,11 @@ def run(config, dataset_dir, output_dir, **overrides):
     settings |= {"recipes#plus#least_steps": 0} if config == "adapt" else {}
     settings |= overrides
     stage = workflow(config, dataset_dir=str(dataset_dir), output_dir=str(output_dir), **settings)
-    stage.initialize()
     try:
-        stage.run()
+        with bare_call_errors():
+            stage.initialize()
+            stage.run()
     except SystemExit as end:
-        if isinstance(end, CallError):
-            raise
         return end.code
     return 0
 

@@ -4,36 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy import ndimage
 
-from bundle.report.overlays import CUP_COLOUR, DISC_COLOUR, close_up, draw_overlay, gallery, outlined_close_up
-
-HEIGHT, WIDTH = 260, 400
-CENTRE_X, CENTRE_Y = 290, 90
-DISC = (50, 60)
-CUP = (20, 36)
-
-
-@pytest.fixture
-def image() -> np.ndarray:
-    """``H x W x 3``: reddish, every pixel a little different."""
-    y, x = np.indices((HEIGHT, WIDTH))
-    return np.stack([150 + x % 40, 60 + y % 30, 30 + (x + y) % 20], axis=2).astype(np.uint8)
-
-
-@pytest.fixture
-def label() -> np.ndarray:
-    """An upright disc right of and above the middle, with its cup."""
-    y, x = np.indices((HEIGHT, WIDTH))
-    x, y = x - CENTRE_X, y - CENTRE_Y
-    disc = (x / DISC[0]) ** 2 + (y / DISC[1]) ** 2 <= 1
-    cup = (x / CUP[0]) ** 2 + (y / CUP[1]) ** 2 <= 1
-    return disc.astype(np.uint8) + cup.astype(np.uint8)
-
-
-def close_to(pixels: np.ndarray, colour: tuple[int, int, int], tolerance: int = 70) -> np.ndarray:
-    return np.abs(pixels.astype(int) - np.array(colour)).max(axis=-1) <= tolerance
+from bundle.report.contours import CUP_COLOUR, DISC_COLOUR
+from bundle.report.overlays import draw_overlay
+from tests.support.drawn_disc import CENTRE_X, CENTRE_Y, CUP, DISC, HEIGHT, WIDTH, close_to
 
 
 def borders(label: np.ndarray) -> np.ndarray:
@@ -97,111 +72,8 @@ def test_discs_at_the_edge_and_specks_can_be_drawn(image: np.ndarray, box: tuple
     label = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
     label[box[0] : box[2], box[1] : box[3]] = 2
     assert (np.asarray(draw_overlay(image, label)) != image).any()
-    picture = close_up(image, label, size=100)
-    assert picture is not None
-    assert picture.size == (100, 100)
 
 
-def test_close_up_is_centred_on_the_disc_and_to_scale(image: np.ndarray, label: np.ndarray) -> None:
-    picture = close_up(image, label, size=300, margin=0.2)
-    assert picture is not None
-    assert picture.size == (300, 300)
-    # The disc is 121 pixels high and so the square is 169 on a side; it lies inside the photograph.
-    scale = 300 / 169
-    y, x = np.nonzero(close_to(np.asarray(picture), DISC_COLOUR))
-    assert (x.min() + x.max()) / 2 == pytest.approx(150, abs=3)
-    assert (y.min() + y.max()) / 2 == pytest.approx(150, abs=3)
-    assert np.ptp(x) == pytest.approx(101 * scale, abs=4)
-    assert np.ptp(y) == pytest.approx(121 * scale, abs=4)
-
-
-def test_close_up_shows_the_photograph_the_right_way_up(image: np.ndarray, label: np.ndarray) -> None:
-    image[...] = 90
-    image[: CENTRE_Y - 30, :CENTRE_X] = (200, 0, 0)
-    picture = close_up(image, label, size=256, margin=0.1)
-    assert picture is not None
-    pixels = np.asarray(picture)
-    assert tuple(pixels[3, 3]) == (200, 0, 0)
-    assert tuple(pixels[3, -4]) == tuple(pixels[-4, 3]) == (90, 90, 90)
-
-
-def test_close_up_near_the_edge_stays_inside_the_photograph(image: np.ndarray, label: np.ndarray) -> None:
-    shifted = np.roll(label, (HEIGHT - CENTRE_Y - 65, WIDTH - CENTRE_X - 55), axis=(0, 1))
-    picture = close_up(image, shifted, size=200, margin=0.4)
-    assert picture is not None
-    corners = np.asarray(picture)[[3, 3, -4, -4], [3, -4, 3, -4]]
-    assert (corners[:, 0] > 120).all()
-
-
-def points_of(path: str) -> np.ndarray:
-    """N x 2 corners (x, y) of an SVG path of one start and relative lines."""
-    assert path.startswith("M")
-    assert path.endswith("z")
-    start, steps = path[1:-1].split("l")
-    return np.cumsum(np.array([start.split(), *np.array(steps.split()).reshape(-1, 2)], dtype=int), axis=0)
-
-
-def test_outlines_lie_on_the_borders_to_a_fraction_of_a_pixel(image: np.ndarray, label: np.ndarray) -> None:
-    found = outlined_close_up(image, label, size=338, margin=0.2)
-    assert found is not None
-    picture, outlines = found
-    assert picture.size == (338, 338)
-    assert (outlines.width, outlines.height) == (3380, 3380)
-    # The square is 169 pixels on a side, so the close-up doubles the photograph; the paths' unit is a tenth of a pixel.
-    start = np.array([CENTRE_X, CENTRE_Y]) + 0.5 - np.array([169, 169]) / 2
-    for path, axes in ((outlines.disc, DISC), (outlines.cup, CUP)):
-        points = points_of(path) / 20 + start - (CENTRE_X + 0.5, CENTRE_Y + 0.5)
-        error = (np.hypot(*(points / axes).T) - 1) * min(axes)
-        assert np.abs(error).max() < 1
-        assert abs(error.mean()) < 0.5
-        assert 16 < len(points) < 120
-
-
-def test_outlines_are_not_drawn_into_the_picture(image: np.ndarray, label: np.ndarray) -> None:
-    found = outlined_close_up(image, label)
-    assert found is not None
-    bare = outlined_close_up(image, (label >= 1).astype(np.uint8))
-    assert bare is not None
-    np.testing.assert_array_equal(np.asarray(found[0]), np.asarray(bare[0]))
-    assert bare[1].cup == ""
-    assert bare[1].disc == found[1].disc
-    assert outlined_close_up(image, np.zeros_like(label)) is None
-
-
-def test_close_up_needs_a_disc(image: np.ndarray) -> None:
-    assert close_up(image, np.zeros((HEIGHT, WIDTH), dtype=np.uint8)) is None
-
-
-def test_wrong_shapes_are_refused(image: np.ndarray, label: np.ndarray) -> None:
+def test_a_label_of_another_shape_is_refused(image: np.ndarray, label: np.ndarray) -> None:
     with pytest.raises(ValueError, match="label map"):
         draw_overlay(image, label.T)
-    with pytest.raises(ValueError, match="H x W x 3"):
-        close_up(image.astype(np.float32), label)
-
-
-def test_gallery_places_tiles_row_by_row_over_their_captions() -> None:
-    colours = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
-    tiles = [(Image.new("RGB", (80, 60), colour), f"tile {index}") for index, colour in enumerate(colours)]
-    sheet = gallery(tiles, 2, gap=10)
-    pixels = np.asarray(sheet)
-    assert sheet.width == 10 + 2 * 90
-    corners = {colour: tuple(np.argwhere((pixels == colour).all(axis=2)).min(axis=0)) for colour in colours}
-    assert corners[colours[0]] == (10, 10)
-    assert corners[colours[1]] == (10, 100)
-    assert corners[colours[2]][0] > 70
-    below = pixels[70 : corners[colours[2]][0] - 10, 10:90]
-    assert below.min() < 100
-
-
-def test_gallery_cuts_a_caption_that_is_too_long() -> None:
-    sheet = gallery([(Image.new("RGB", (80, 60)), "a caption much wider than its tile " * 3)], 3, gap=10)
-    pixels = np.asarray(sheet)
-    assert sheet.width == 100
-    assert (pixels[70:, :9] == 255).all()
-    assert (pixels[70:, 91:] == 255).all()
-
-
-@pytest.mark.parametrize(("tiles", "columns"), [(0, 2), (1, 0)])
-def test_gallery_needs_tiles_and_columns(tiles: int, columns: int) -> None:
-    with pytest.raises(ValueError, match="at least one"):
-        gallery([(Image.new("RGB", (8, 8)), "")] * tiles, columns)

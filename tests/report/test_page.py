@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,11 +16,12 @@ from PIL import Image
 from bundle.morphometry.cup_disc import Measurements
 from bundle.morphometry.laterality import Laterality
 from bundle.morphometry.rims import Rims
-from bundle.report.overlays import Outlines, outlined_close_up
-from bundle.report.page import Report
+from bundle.report.close_ups import outlined_close_up
+from bundle.report.pictures import Pictures
+from bundle.report.report import write_report
 from bundle.report.tables import COLUMNS, RIM_COLUMNS
 from bundle.report.thumbnail import small_jpeg
-from bundle.results import STATUSES, Entry, Row, count_statuses, summary_line
+from bundle.results import STATUSES, Segmentation, count_statuses, summary_line
 
 NASTY = "b <script>alert('x')</script> \"q\" & ä\n.png"
 
@@ -54,68 +54,55 @@ class Page(HTMLParser):
 
 
 PICTURE = small_jpeg(Image.new("RGB", (640, 480), (160, 60, 30)))
-ROWS = {
-    "high": Row("a/high.png", "review", 0.3, uncertainty=0.4, reason="two views, disagree"),
-    "low": Row("a/low.png", "review", 0.81, uncertainty=0.1, reason="soft border"),
-    "nasty": Row(NASTY, "no_disc", reason="nothing <found>"),
-    "c": Row("c.png", "ok", 0.51239, 0.5, 0.25, 120.126, 80.5, 200.0, 102.478, 0.02),
-    "d": Row("d.png", "unreadable", reason="cut short"),
+RESULTS = {
+    "high": Segmentation(
+        "a/high.png", "review", "two views, disagree", measurements=Measurements(vcdr=0.3), uncertainty=0.4
+    ),
+    "low": Segmentation("a/low.png", "review", "soft border", measurements=Measurements(vcdr=0.81), uncertainty=0.1),
+    "nasty": Segmentation(NASTY, "no_disc", "nothing <found>"),
+    "c": Segmentation(
+        "c.png",
+        "ok",
+        measurements=Measurements(0.51239, 0.5, 0.25, 120.126, 80.5, 200.0, 190.0, 102.478, 95.0),
+        uncertainty=0.02,
+    ),
+    "d": Segmentation("d.png", "unreadable", "cut short"),
 }
 """One photograph of every status, and a second one for review."""
-ENTRIES = {key: Entry(row, PICTURE) for key, row in ROWS.items()} | {
-    "c": Entry(ROWS["c"], PICTURE, "masks/c.png", "overlays/c.png"),
-    "d": Entry(ROWS["d"]),
+ENTRIES = {key: (result, Pictures(PICTURE)) for key, result in RESULTS.items()} | {
+    "c": (RESULTS["c"], Pictures(PICTURE, mask="masks/c.png", overlay="overlays/c.png")),
+    "d": (RESULTS["d"], Pictures()),
 }
 
 
 @pytest.fixture
-def report(tmp_path: Path) -> Report:
-    return Report(tmp_path / "out", title="A <title>", model="model.pt & more")
+def report(tmp_path: Path) -> Path:
+    """The folder of a report of ``ENTRIES``."""
+    write_report(tmp_path / "out", list(ENTRIES.values()), "model.pt & more", "A <title>")
+    return tmp_path / "out"
 
 
-def read_table(report: Report) -> list[dict[str, str]]:
-    with (report.output_dir / "report.csv").open(encoding="utf-8", newline="") as file:
+def read_table(folder: Path) -> list[dict[str, str]]:
+    with (folder / "report.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
-def read_page(report: Report) -> str:
-    return (report.output_dir / "report.html").read_text("utf-8")
+def read_page(folder: Path) -> str:
+    return (folder / "report.html").read_text("utf-8")
 
 
-def test_counts_and_summary(report: Report) -> None:
-    counts = report.write(list(ENTRIES.values()))
-    assert counts == {"ok": 1, "review": 2, "no_disc": 1, "unreadable": 1} == count_statuses(ROWS.values())
+def test_counts_and_summary(tmp_path: Path) -> None:
+    counts = write_report(tmp_path, list(ENTRIES.values()))
+    assert counts == {"ok": 1, "review": 2, "no_disc": 1, "unreadable": 1} == count_statuses(RESULTS.values())
     assert tuple(counts) == STATUSES
     assert summary_line(counts) == "5 photographs: 1 ok, 2 review, 1 no_disc, 1 unreadable"
-    assert summary_line(count_statuses([Row("x.png", "no_disc")])) == (
+    assert summary_line(count_statuses([Segmentation("x.png", "no_disc")])) == (
         "1 photograph: 0 ok, 0 review, 1 no_disc, 0 unreadable"
     )
 
 
-def test_an_entry_comes_back_from_json() -> None:
-    outlines, rims = Outlines(10, 20, "M1 1z", ""), Rims(1.5, math.nan, 2.5, 0.1 + 0.2, Laterality("left", "guessed"))
-    entries = [
-        *ENTRIES.values(),
-        Entry(Row("odd \udce9.png", "ok", 1 / 3, math.nan), PICTURE, "masks/x.png", None, outlines, rims),
-    ]
-    for entry in entries:
-        back = Entry.from_json(json.loads(json.dumps(entry.to_json())))
-        assert repr(back) == repr(entry)  # NaN equals nothing, not even itself
-
-
-def test_unknown_status_is_refused() -> None:
-    with pytest.raises(ValueError, match="doubtful"):
-        Row("x.png", "doubtful")
-
-
-def test_row_of_measurements() -> None:
-    row = Row.of("x.png", "ok", Measurements(0.5, 0.4, 0.2, 10.0, 20.0, 30.0, 31.0, 15.0, 12.0), uncertainty=0.1)
-    assert row == Row("x.png", "ok", 0.5, 0.4, 0.2, 10.0, 20.0, 30.0, 15.0, 0.1, "")
-
-
-def test_table(report: Report) -> None:
-    report.write(list(ENTRIES.values()))
-    raw = (report.output_dir / "report.csv").read_bytes()
+def test_table(report: Path) -> None:
+    raw = (report / "report.csv").read_bytes()
     assert raw.startswith(
         b"image,status,vcdr,hcdr,area_cdr,disc_x,disc_y,disc_height_px,cup_height_px,uncertainty,reason\n"
     )
@@ -128,14 +115,14 @@ def test_table(report: Report) -> None:
     assert list(rows[4].values()) == ["d.png", "unreadable", *[""] * 8, "cut short"]
 
 
-def test_rims_have_a_table_of_their_own(report: Report) -> None:
+def test_rims_have_a_table_of_their_own(tmp_path: Path) -> None:
     known, unknown = Laterality("left", "guessed"), Laterality()
     more = {
-        "c": Entry(Row("c.png", "ok", 0.5), rims=Rims(40.126, 35.5, 20.0, 30.0, known)),
-        "=d": Entry(Row("=d.png", "ok", 0.5), rims=Rims(40.0, 35.0, 20.0, math.nan, unknown)),
+        "c": (Segmentation("c.png", "ok", rims=Rims(40.126, 35.5, 20.0, 30.0, known)), Pictures()),
+        "=d": (Segmentation("=d.png", "ok", rims=Rims(40.0, 35.0, 20.0, math.nan, unknown)), Pictures()),
     }
-    report.write(list((ENTRIES | more).values()))
-    with (report.output_dir / "measurements.csv").open(encoding="utf-8", newline="") as file:
+    write_report(tmp_path, list((ENTRIES | more).values()))
+    with (tmp_path / "measurements.csv").open(encoding="utf-8", newline="") as file:
         lines = {row["image"]: row for row in csv.DictReader(file)}
     assert tuple(lines["c.png"]) == RIM_COLUMNS
     assert list(lines["c.png"].values())[1:] == [
@@ -150,8 +137,8 @@ def test_rims_have_a_table_of_their_own(report: Report) -> None:
     ]
     assert list(lines["'=d.png"].values())[1:] == ["unknown", "", "40.00", "35.00", "", "", "20.00", ""]
     assert list(lines["d.png"].values())[1:] == ["unknown", *[""] * 7]
-    assert set(lines) == {row["image"] for row in read_table(report)}
-    cards = Page(read_page(report)).cards
+    assert set(lines) == {row["image"] for row in read_table(tmp_path)}
+    cards = Page(read_page(tmp_path)).cards
     (card,) = [card for card in cards if "c.png" in card]
     assert "left (guessed)" in card
     assert "Rim nasal20.0" in card
@@ -163,17 +150,16 @@ def test_rims_have_a_table_of_their_own(report: Report) -> None:
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_table_disarms_formulas(tmp_path: Path, start: str) -> None:
-    report = Report(tmp_path)
-    report.write([Entry(Row(f"{start}HYPERLINK(1).png", "ok", -0.5, reason=f"{start}1+1"))])
-    (row,) = read_table(report)
+    result = Segmentation(f"{start}HYPERLINK(1).png", "ok", reason=f"{start}1+1", measurements=Measurements(vcdr=-0.5))
+    write_report(tmp_path, [(result, Pictures())])
+    (row,) = read_table(tmp_path)
     shown = r"\r" if start == "\r" else start
     assert row["image"] == f"'{shown}HYPERLINK(1).png"
     assert row["reason"] == f"'{shown}1+1"
     assert row["vcdr"] == "-0.5000"
 
 
-def test_page_is_self_contained(report: Report) -> None:
-    report.write(list(ENTRIES.values()))
+def test_page_is_self_contained(report: Path) -> None:
     text = read_page(report)
     assert "http://" not in text
     assert "https://" not in text
@@ -188,8 +174,7 @@ def test_page_is_self_contained(report: Report) -> None:
     assert max(len(source) for source in sources) < 40_000
 
 
-def test_page_escapes_names_and_reasons(report: Report) -> None:
-    report.write(list(ENTRIES.values()))
+def test_page_escapes_names_and_reasons(report: Path) -> None:
     text = read_page(report)
     assert text.count("<script>") == text.count("<script") == 1
     assert "<title>A &lt;title&gt;</title>" in text
@@ -202,8 +187,7 @@ def test_page_escapes_names_and_reasons(report: Report) -> None:
     assert all(set(attributes) == known for attributes in page.all("article"))
 
 
-def test_page_has_every_row_once_by_need_of_review(report: Report) -> None:
-    report.write(list(ENTRIES.values()))
+def test_page_has_every_row_once_by_need_of_review(report: Path) -> None:
     page = Page(read_page(report))
     assert [card["data-status"] for card in page.all("article")] == ["unreadable", "no_disc", "review", "review", "ok"]
     for card, name in zip(page.cards, ["d.png", 'script> "q"', "high.png", "low.png", "c.png"], strict=True):
@@ -217,8 +201,7 @@ def test_page_has_every_row_once_by_need_of_review(report: Report) -> None:
     assert "nan" not in "".join(page.cards)
 
 
-def test_page_carries_the_caution_and_the_model(report: Report) -> None:
-    report.write(list(ENTRIES.values()))
+def test_page_carries_the_caution_and_the_model(report: Path) -> None:
     text = read_page(report)
     assert "Research use only. Not a medical device." in text
     assert "Contours are automatic and must be checked by a qualified reader." in text
@@ -230,18 +213,17 @@ def test_page_carries_the_caution_and_the_model(report: Report) -> None:
 
 def test_links_are_relative_and_encoded(tmp_path: Path) -> None:
     names = ["masks/a b #1?%.png", "//host/x.png", "data:text", 'masks/ä".png']
-    report = Report(tmp_path)
-    report.write([Entry(Row(f"{i}.png", "ok", uncertainty=-i), mask_name=name) for i, name in enumerate(names)])
-    links = [anchor["href"] or "" for anchor in Page(read_page(report)).all("a")][: len(names)]
+    results = [Segmentation(f"{i}.png", "ok", uncertainty=-i) for i in range(len(names))]
+    write_report(tmp_path, [(result, Pictures(mask=name)) for result, name in zip(results, names, strict=True)])
+    links = [anchor["href"] or "" for anchor in Page(read_page(tmp_path)).all("a")][: len(names)]
     for link, name in zip(links, names, strict=True):
         parts = urlsplit(link)
         assert (parts.scheme, parts.netloc, parts.query, parts.fragment) == ("", "", "", "")
         assert unquote(parts.path) == f"./{name.lstrip('/')}"
 
 
-def test_nothing_temporary_stays(report: Report) -> None:
-    report.write(list(ENTRIES.values()))
-    assert sorted(path.name for path in report.output_dir.iterdir()) == [
+def test_nothing_temporary_stays(report: Path) -> None:
+    assert sorted(path.name for path in report.iterdir()) == [
         "measurements.csv",
         "report.csv",
         "report.html",
@@ -253,45 +235,38 @@ def test_pictures_are_reduced_to_cards() -> None:
         assert picture.size == (512, 384)
 
 
-def test_a_failure_leaves_the_old_page_whole(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
-    report.output_dir.mkdir()
-    page = report.output_dir / "report.html"
+def test_a_failure_leaves_the_old_page_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "report.html"
     page.write_text("old", encoding="utf-8")
 
-    def fail(entry: object) -> dict[str, str]:
+    def fail(*_: object) -> dict[str, str]:
         raise OSError("disk full")
 
     monkeypatch.setattr("bundle.report.page._card", fail)
     with pytest.raises(OSError, match="disk full"):
-        report.write(list(ENTRIES.values()))
+        write_report(tmp_path, list(ENTRIES.values()))
     assert page.read_text("utf-8") == "old"
-    assert sorted(path.name for path in report.output_dir.iterdir()) == [
-        "measurements.csv",
-        "report.csv",
-        "report.html",
-    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["measurements.csv", "report.csv", "report.html"]
 
 
 @pytest.mark.parametrize("name", ["x" * 300 + ".png", "odd \udce9.png", "new\nline.png"])
 def test_odd_names_can_be_written(tmp_path: Path, name: str) -> None:
-    report = Report(tmp_path)
-    report.write([Entry(Row(name, "ok", math.inf), small_jpeg(Image.new("L", (30, 20))), f"masks/{name}")])
-    (row,) = read_table(report)
+    result = Segmentation(name, "ok", measurements=Measurements(vcdr=math.inf))
+    write_report(tmp_path, [(result, Pictures(small_jpeg(Image.new("L", (30, 20))), mask=f"masks/{name}"))])
+    (row,) = read_table(tmp_path)
     assert row["vcdr"] == ""
-    assert len(Page(read_page(report)).all("img")) == 1
+    assert len(Page(read_page(tmp_path)).all("img")) == 1
 
 
 def test_an_empty_report_can_be_written(tmp_path: Path) -> None:
-    report = Report(tmp_path)
-    report.write([])
-    assert read_table(report) == []
-    assert "0 photographs" in read_page(report)
+    write_report(tmp_path, [])
+    assert read_table(tmp_path) == []
+    assert "0 photographs" in read_page(tmp_path)
 
 
 def test_a_photograph_takes_less_than_40_kb(tmp_path: Path) -> None:
     """Noise, which compresses worst, with the contours of a real size."""
-    report = Report(tmp_path)
-    report.write([])
+    write_report(tmp_path, [])
     empty = (tmp_path / "report.html").stat().st_size
     pixels = np.random.default_rng(0).integers(0, 256, (800, 900, 3), np.uint8)
     y, x = np.mgrid[:800, :900]
@@ -299,6 +274,7 @@ def test_a_photograph_takes_less_than_40_kb(tmp_path: Path) -> None:
     label = (radius < 250).astype(np.uint8) + (radius < 130)
     found = outlined_close_up(pixels, label)
     assert found is not None
-    row = Row("noise.png", "ok", 0.52)
-    report.write([Entry(row, small_jpeg(found[0]), "masks/noise.png", "overlays/noise.png", found[1])])
+    result = Segmentation("noise.png", "ok", measurements=Measurements(vcdr=0.52))
+    pictures = Pictures(small_jpeg(found[0]), found[1], "masks/noise.png", "overlays/noise.png")
+    write_report(tmp_path, [(result, pictures)])
     assert 10_000 < (tmp_path / "report.html").stat().st_size - empty < 40_000

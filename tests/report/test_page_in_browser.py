@@ -14,10 +14,12 @@ from PIL import Image
 from bundle.morphometry.cup_disc import measure
 from bundle.morphometry.laterality import Laterality
 from bundle.morphometry.rims import measure_rims
-from bundle.report.overlays import CUP_COLOUR, outlined_close_up
-from bundle.report.page import Report
+from bundle.report.close_ups import outlined_close_up
+from bundle.report.contours import CUP_COLOUR
+from bundle.report.pictures import Pictures
+from bundle.report.report import write_report
 from bundle.report.thumbnail import small_jpeg
-from bundle.results import Entry, Row
+from bundle.results import Segmentation
 from bundle.synthetic.phantoms.photographs import make_crop
 from tests.support.chromium import PROGRAM, Browser, browser
 
@@ -37,14 +39,20 @@ def write(folder: Path, count: int = 0) -> Path:
         phantom = phantoms[index % 3]
         found = outlined_close_up(phantom.image, phantom.label)
         assert found is not None
-        row = Row.of(name, status, measure(phantom.label), uncertainty, "cup edge uncertain" if status != "ok" else "")
-        rims = measure_rims(phantom.label, Laterality("left", "guessed"))
-        names_of = (f"masks/{index}.png", f"overlays/{index}.png")
-        entries.append(Entry(row, small_jpeg(found[0]), *names_of, found[1], rims))
-    nothing = Row("nothing.png", "no_disc", reason="no optic disc found")
-    entries.append(Entry(nothing, small_jpeg(Image.fromarray(phantoms[0].image))))
-    entries.append(Entry(Row("broken.png", "unreadable", reason="the file is empty")))
-    Report(folder, model="model.pt (sha256 abc)").write(entries)
+        result = Segmentation(
+            name,
+            status,
+            "cup edge uncertain" if status != "ok" else "",
+            measurements=measure(phantom.label),
+            rims=measure_rims(phantom.label, Laterality("left", "guessed")),
+            uncertainty=uncertainty,
+        )
+        pictures = Pictures(small_jpeg(found[0]), found[1], f"masks/{index}.png", f"overlays/{index}.png")
+        entries.append((result, pictures))
+    nothing = Segmentation("nothing.png", "no_disc", "no optic disc found")
+    entries.append((nothing, Pictures(small_jpeg(Image.fromarray(phantoms[0].image)))))
+    entries.append((Segmentation("broken.png", "unreadable", "the file is empty"), Pictures()))
+    write_report(folder, entries, "model.pt (sha256 abc)")
     return folder / "report.html"
 
 

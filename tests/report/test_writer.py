@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import csv
-import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +17,18 @@ from monai.data import MetaTensor
 from monai.inferers import SimpleInferer
 from PIL import Image
 
+from bundle.errors import CallError
 from bundle.io.records import Records
 from bundle.networks.inferers import ChannelsLastInferer
-from bundle.report.writer import ReportWriter
+from bundle.report.assessment import Assessor
+from bundle.report.collector import ResultCollector
+from bundle.report.outlines import Outlines
+from bundle.report.pictures import Pictures
+from bundle.report.recorded import RecordedResults, record_result
+from bundle.report.report import Report
+from bundle.report.thumbnail import small_jpeg
+from bundle.report.writer import ResultWriter
+from bundle.results import Segmentation
 from bundle.transforms.label_maps import CleanLabeld
 from bundle.transforms.label_maps import label_map as most_probable
 
@@ -54,14 +65,6 @@ def test_the_label_map_is_the_argmax():
     assert label.meta["disc_confidence"] == 0.5
 
 
-@pytest.mark.parametrize("value", [0.5, 1.5, 254.5, 254.49, 255.0])
-def test_overlays_round_as_pytorch_does(tmp_path, monkeypatch, value):
-    monkeypatch.setattr("test_inference.photograph", lambda _: torch.full((3, WIDTH, HEIGHT), value))
-    write_report(tmp_path, tmp_path / "out", {"eye.png": GOOD})
-    overlay = np.asarray(Image.open(tmp_path / "out" / "overlays" / "eye.png"))
-    assert overlay[-1, 0].tolist() == [round(value)] * 3
-
-
 def test_the_largest_disc_and_its_cup_are_kept_without_holes():
     dirty = label_map(DISC, CUP, (38, 10, 40, 12, 0), (2, 30, 12, 38, 1), (4, 32, 8, 36, 2), (31, 6, 33, 7, 2))
     cleaned = CleanLabeld("pred")({"pred": dirty, "name": "a"})["pred"]
@@ -89,67 +92,79 @@ def photograph(seed: int) -> torch.Tensor:
     return torch.randint(0, 256, (3, WIDTH, HEIGHT), generator=torch.Generator().manual_seed(seed)).float()
 
 
-def write_report(
-    dataset_dir,
-    output_dir,
-    found: dict[str, tuple],
+def run(
+    handler: Callable[..., Any],
+    folder: Path,
+    found: dict[str, torch.Tensor],
     unreadable: dict[str, str] | None = None,
-    distance: float = 0.0,
-    **limits,
-) -> dict:
-    """``found`` holds (label, expected_dice, confidence) by path below ``dataset_dir``; rows by image."""
-    paths = [*found, *(unreadable or {})]
-    data = [{"name": path.replace("/", "_")[:-4], "image": str(dataset_dir / path)} for path in paths]
-    dataset = SimpleNamespace(
-        data=data, unreadable={k.replace("/", "_")[:-4]: v for k, v in (unreadable or {}).items()}
-    )
+    photographs: Sequence[torch.Tensor] | None = None,
+) -> Any:
+    """Run an engine with ``handler(items, dataset, assess)``, which is given back.
+
+    ``found`` holds label maps, ``unreadable`` reasons, by path below ``folder``; each photograph is called by its path.
+    """
+    unreadable = unreadable or {}
+    items = [{"name": _named(path), "image": str(folder / path)} for path in [*found, *unreadable]]
+    dataset = SimpleNamespace(data=items, unreadable={_named(path): reason for path, reason in unreadable.items()})
     batches, outputs = [[]], [[]]
-    for i, (label, expected_dice, confidence, *stated) in enumerate(found.values()):
-        view = MetaTensor(torch.zeros(3, 16, 16), meta={"disc_confidence": confidence, "laterality": "".join(stated)})
-        batches.append([{"name": data[i]["name"], "image": view, "photograph": photograph(i)}])
-        outputs.append([{"pred": label[0], "expected_dice": torch.tensor(expected_dice), "norm_distance": distance}])
+    for index, label in enumerate(found.values()):
+        view = MetaTensor(torch.zeros(3, 16, 16), meta={"disc_confidence": 0.9})
+        pixels = photographs[index] if photographs else photograph(index)
+        batches.append([{"name": items[index]["name"], "image": view, "photograph": pixels}])
+        outputs.append([{"pred": label[0], "expected_dice": torch.tensor([0.97, 0.95])}])
     results = iter(outputs)
     engine = Engine(lambda *_: next(results))
-    records = Records(output_dir, ".records", "settings")
-    writer = ReportWriter(output_dir, dataset_dir, data, dataset, records, "model.pt (sha256 abc)", 0.1, 0.7, **limits)
-    writer.attach(engine)
+    attached = handler(items, dataset, Assessor(folder, max_uncertainty=0.1))
+    attached.attach(engine)
     engine.run(batches, max_epochs=1)
-    writer.write_report()
-    with (output_dir / "report.csv").open(newline="", encoding="utf-8") as file:
+    return attached
+
+
+def _named(path: str) -> str:
+    return path.replace("/", "_")[:-4]
+
+
+def write(
+    folder: Path,
+    found: dict[str, torch.Tensor],
+    unreadable: dict[str, str] | None = None,
+    photographs: Sequence[torch.Tensor] | None = None,
+) -> dict[str, dict[str, str]]:
+    """Write masks, overlays and the report into ``folder``; its rows by image."""
+    records = Records(folder, ".records", "settings")
+    writer = run(
+        lambda items, dataset, assess: ResultWriter(folder, items, dataset, records, assess),
+        folder,
+        found,
+        unreadable,
+        photographs,
+    )
+    Report(folder, list(writer.items.values()), records, "model.pt (sha256 abc)").write()
+    with (folder / "report.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len({row["image"] for row in rows}) == len(rows)
     return {row["image"]: row for row in rows}
 
 
-GOOD = (label_map(DISC, CUP), [0.97, 0.95], 0.9)
+GOOD = label_map(DISC, CUP)
 
 
-@pytest.mark.parametrize(
-    ("scale", "status", "reason", "uncertainty"),
-    [
-        (1.0, "ok", "", 0.06),
-        (0.65, "ok", "", 0.0923),
-        (0.5, "review", "cup edge uncertain", 0.12),
-        (0.3, "review", "cup edge uncertain; disc edge uncertain", 0.2),
-        (0.01, "review", "cup edge uncertain; disc edge uncertain", 1.0),
-    ],
-)
-def test_a_model_that_grew_surer_of_itself_is_doubted_as_before(scale, status, reason, uncertainty, tmp_path):
-    found = {"eye.png": (label_map(DISC, CUP), [0.965, 0.94], 0.9)}
-    row = write_report(tmp_path, tmp_path / "out", found, uncertainty_scale=scale)["eye.png"]
-    assert (row["status"], row["reason"]) == (status, reason)
-    assert float(row["uncertainty"]) == pytest.approx(uncertainty, abs=1e-4)
+@pytest.mark.parametrize("value", [0.5, 1.5, 254.5, 254.49, 255.0])
+def test_overlays_round_as_pytorch_does(tmp_path, value):
+    write(tmp_path, {"eye.png": GOOD}, photographs=[torch.full((3, WIDTH, HEIGHT), value)])
+    overlay = np.asarray(Image.open(tmp_path / "overlays" / "eye.png"))
+    assert overlay[-1, 0].tolist() == [round(value)] * 3
 
 
 def test_the_mask_lies_upright_on_the_photograph(tmp_path):
-    rows = write_report(tmp_path, tmp_path / "out", {"eye.png": GOOD})
-    mask = np.asarray(Image.open(tmp_path / "out" / "masks" / "eye.png"))
+    rows = write(tmp_path, {"eye.png": GOOD})
+    mask = np.asarray(Image.open(tmp_path / "masks" / "eye.png"))
     assert mask.dtype == np.uint8
     expected = np.zeros((HEIGHT, WIDTH), np.uint8)
     expected[5:25, 30:50] = 1
     expected[8:20, 35:45] = 2
     np.testing.assert_array_equal(mask, expected)
-    overlay = np.asarray(Image.open(tmp_path / "out" / "overlays" / "eye.png")).astype(int)
+    overlay = np.asarray(Image.open(tmp_path / "overlays" / "eye.png")).astype(int)
     assert overlay.shape == (HEIGHT, WIDTH, 3)
     original = photograph(0).numpy().transpose(2, 1, 0)
     changed = (overlay != original).any(axis=2)
@@ -165,93 +180,54 @@ def test_the_mask_lies_upright_on_the_photograph(tmp_path):
     assert (float(row["disc_x"]), float(row["disc_y"])) == (39.5, 14.5)
     assert (float(row["disc_height_px"]), float(row["cup_height_px"])) == (20, 12)
     assert float(row["uncertainty"]) == pytest.approx(0.05, abs=1e-4)
-    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "model.pt (sha256 abc)" in page
 
 
-@pytest.mark.parametrize(
-    ("case", "status", "reason"),
-    [
-        (GOOD, "ok", ""),
-        ((GOOD[0], [0.95, 0.89], 0.9), "review", "cup edge uncertain"),
-        ((GOOD[0], [0.89, 0.95], 0.9), "review", "disc edge uncertain"),
-        ((GOOD[0], [0.89, 0.89], 0.9), "review", "cup edge uncertain; disc edge uncertain"),
-        ((GOOD[0], [0.97, 0.95], 0.69), "review", "disc found with low confidence"),
-        ((label_map((30, 5, 50, 25, 1)), [0.97, 0.95], 0.9), "review", "no cup visible"),
-        ((label_map((30, 0, 50, 25, 1), CUP), [1.0, 1.0], 0.9), "review", "disc touches the edge of the picture"),
-        ((label_map((30, 20, 50, 40, 1), (35, 22, 40, 30, 2)), [1.0, 1.0], 0.9), "review", "disc touches the edge"),
-        ((label_map((0, 5, 20, 25, 1), (5, 8, 9, 12, 2)), [1.0, 1.0], 0.9), "review", "disc touches the edge"),
-        ((label_map((40, 5, 60, 25, 1), (45, 8, 49, 12, 2)), [1.0, 1.0], 0.9), "review", "disc touches the edge"),
-        ((label_map((30, 5, 50, 25, 1)), [0.5, 0.5], 0.1), "review", "disc edge uncertain; disc found with low"),
-        ((label_map(), [0.2, 0.1], 0.0), "no_disc", "no optic disc found"),
-    ],
-)
-def test_each_photograph_gets_its_status_and_reasons(tmp_path, case, status, reason):
-    row = write_report(tmp_path, tmp_path / "out", {"eye.png": case})["eye.png"]
-    assert row["status"] == status
-    assert row["reason"].startswith(reason)
-    assert row["reason"].count(";") == reason.count(";") or reason.endswith("low")
-    assert bool(row["reason"]) == bool(reason)
-    assert bool(row["vcdr"]) == bool(row["uncertainty"]) == (status != "no_disc")
-
-
 def test_unreadable_photographs_have_rows_and_empty_discs_have_masks(tmp_path):
-    found = {"left/eye.png": GOOD, "right/eye.png": (label_map(), [1.0, 1.0], 0.0)}
-    rows = write_report(tmp_path, tmp_path / "out", found, {"right/broken.png": "it is empty"})
+    found = {"left/eye.png": GOOD, "right/eye.png": label_map()}
+    rows = write(tmp_path, found, {"right/broken.png": "it is empty"})
     assert {image: row["status"] for image, row in rows.items()} == {
         "left/eye.png": "ok",
         "right/eye.png": "no_disc",
         "right/broken.png": "unreadable",
     }
     assert rows["right/broken.png"]["reason"] == "it is empty"
-    assert sorted(path.name for path in (tmp_path / "out" / "masks").iterdir()) == ["left_eye.png", "right_eye.png"]
-    assert not np.asarray(Image.open(tmp_path / "out" / "masks" / "right_eye.png")).any()
+    assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == ["left_eye.png", "right_eye.png"]
+    assert not np.asarray(Image.open(tmp_path / "masks" / "right_eye.png")).any()
+    assert not (tmp_path / ".records").exists()
 
 
-@pytest.mark.parametrize(
-    ("limits", "distance", "reason"),
-    [
-        ({}, 9.0, ""),
-        ({"max_distance": 1.0}, 1.1, "unlike anything seen in training"),
-        ({"max_distance": 1.0}, 0.9, ""),
-        ({"min_sharpness": 0.3}, 0.0, "out of focus"),
-        ({"min_sharpness": 0.1}, 0.0, ""),
-        ({"min_sharpness": 0.3, "max_distance": 1.0}, 2.0, "out of focus; unlike anything seen in training"),
-    ],
-)
-def test_the_view_gives_reasons_too(tmp_path, monkeypatch, limits, distance, reason):
-    monkeypatch.setattr("bundle.report.assessment.sharpness", lambda view: 0.2 if view.shape == (3, 16, 16) else 1.0)
-    rows = write_report(tmp_path, tmp_path / "out", {"eye.png": GOOD}, distance=distance, **limits)
-    assert rows["eye.png"]["reason"] == reason
-    assert rows["eye.png"]["status"] == ("review" if reason else "ok")
+def test_the_collector_keeps_what_the_writer_writes(tmp_path):
+    found = {"b.png": GOOD, "c.png": label_map(DISC)}
+    unreadable = {"a.png": "it is empty"}
+    rows = write(tmp_path, found, unreadable)
+    results = run(ResultCollector, tmp_path, found, unreadable).results()
+    assert [result.image for result in results] == ["b.png", "c.png", "a.png"] == list(rows)
+    for result in results:
+        assert (result.status, result.reason) == (rows[result.image]["status"], rows[result.image]["reason"])
+        if result.label is not None:
+            mask = Image.open(tmp_path / "masks" / result.image)
+            np.testing.assert_array_equal(result.label, np.asarray(mask))
+    assert results[2].label is None
 
 
-@pytest.mark.parametrize("way", ["link", "dots", "relative"])
-def test_photographs_in_subfolders_keep_their_rows_however_the_folder_is_named(tmp_path, monkeypatch, way):
-    (tmp_path / "real").mkdir()
-    monkeypatch.chdir(tmp_path / "real")
-    if way == "link":
-        (tmp_path / "link").symlink_to(tmp_path / "real")
-        folder = tmp_path / "link"
-    elif way == "dots":
-        folder = tmp_path / "real" / ".." / "real"
-    else:
-        folder = tmp_path / "real" / os.curdir
-    rows = write_report(folder, tmp_path / "out", {"left/eye.png": GOOD, "right/eye.png": GOOD})
-    assert set(rows) == {"left/eye.png", "right/eye.png"}
-
-
-def test_what_the_file_says_of_the_eye_goes_before_a_guess(tmp_path):
-    label = label_map(DISC, CUP)
-    write_report(tmp_path, tmp_path / "out", {"said.png": (label, [1.0, 1.0], 0.9, "left"), "silent.png": GOOD})
-    with (tmp_path / "out" / "measurements.csv").open(newline="", encoding="utf-8") as file:
-        said, silent = csv.DictReader(file)
-    assert (said["laterality"], said["laterality_source"]) == ("left", "file")
-    # The disc spans x 30..50 and y 5..25, its cup x 35..45 and y 8..20; a left eye's nose is on the picture's left.
-    assert [float(said[f"rim_{side}_px"]) for side in ("superior", "left", "nasal")] == pytest.approx(
-        [3, 5, 5], abs=0.3
-    )
-    assert said["rim_temporal_px"] == said["rim_right_px"]
-    # A disc of twenty pixels is too small to tell.
-    assert (silent["laterality"], silent["rim_nasal_px"]) == ("unknown", "")
-    assert silent["rim_left_px"] == said["rim_left_px"]
+def test_what_the_report_needs_comes_back_from_its_record(tmp_path):
+    records = Records(tmp_path, ".records", "settings")
+    items = [{"name": name, "image": str(tmp_path / name)} for name in "ab"]
+    outlines, jpeg = Outlines(10, 20, "M1 1z", ""), small_jpeg(Image.new("RGB", (30, 20)))
+    entries = [
+        (Segmentation("a", "ok", uncertainty=0.1), Pictures(jpeg, outlines, overlay="overlays/a.png")),
+        (Segmentation("b", "unreadable", "it is empty"), Pictures()),
+    ]
+    for item, (result, pictures) in zip(items, entries, strict=True):
+        record_result(records, item, result, pictures)
+    recorded = RecordedResults(records, items)
+    assert len(recorded) == 2
+    for (result, pictures), (other, same) in zip(entries, recorded, strict=True):
+        assert repr(other.to_json()) == repr(result.to_json())
+        assert same == pictures
+    # A record of a photograph whose files are gone does not count.
+    assert [item["name"] for item in records.pending(items)] == ["a"]
+    with pytest.raises(CallError, match="has no result"):
+        recorded[0]

@@ -27,6 +27,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from bundle.command_line import WRONG_CALL
+from bundle.errors import CallError
 from bundle.stages import run_stage
 from bundle.synthetic.phantoms.photographs import write_dataset
 
@@ -120,7 +122,11 @@ def run_logged(stage: str, overrides: Mapping[str, Any], log: str) -> None:
     with Path(log).open("a") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
-    sys.exit(run_stage(stage, **overrides))
+    try:
+        sys.exit(run_stage(stage, **overrides))
+    except CallError as error:
+        print(error.message, file=sys.stderr, flush=True)
+        sys.exit(WRONG_CALL)
 
 
 def check(stage: str, output: Path, checkpoint: Path, kills: int, rng: random.Random) -> Tally:

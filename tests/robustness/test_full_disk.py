@@ -111,9 +111,8 @@ def test_a_full_disk(stage, prepared, undisturbed, disk):
 @pytest.mark.parametrize("stage", ["training", "refinement", "adaptation", "evaluation", "inference"])
 def test_a_folder_that_cannot_be_written_to_is_told_before_any_work(stage, disk, tmp_path_factory):
     folder = disk("ro") / "out"
-    with pytest.raises(CallError, match=f"{folder} cannot be written to .* Pass another --output_dir") as caught:
+    with pytest.raises(CallError, match=f"{folder} cannot be written to .* Pass another --output_dir"):
         run_stage(stage, dataset_dir=str(tmp_path_factory.mktemp("empty")), output_dir=str(folder), logging_file=False)
-    assert caught.value.code == 2
 
 
 @pytest.mark.parametrize("stage", ["training", "refinement", "adaptation", "evaluation", "inference"])

@@ -16,8 +16,9 @@ from bundle.io.files import atomic_write, safe_output_path
 from bundle.io.records import Records
 from bundle.networks.unet import DiscCupUNet
 from bundle.refinement.pseudo_labels import PseudoLabelStore
-from bundle.report.page import Report
-from bundle.results import Entry, Row
+from bundle.report.pictures import Pictures
+from bundle.report.report import write_report
+from bundle.results import Segmentation
 from bundle.stages import BUNDLE_ROOT, run_stage
 from tests.robustness.bad_input import dicom, picture
 
@@ -185,7 +186,7 @@ def test_a_file_that_is_a_link_is_replaced_and_not_followed(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "' onload='alert(1)"])
 def test_the_page_escapes_names_and_reasons(text: str, tmp_path: Path) -> None:
-    Report(tmp_path, title=text, model=text).write([Entry(Row(f"{text}.png", "unreadable", reason=text))])
+    write_report(tmp_path, [(Segmentation(f"{text}.png", "unreadable", text), Pictures())], model=text, title=text)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert text not in page
     assert text.replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;").replace("'", "&#x27;") in page
