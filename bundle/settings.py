@@ -161,9 +161,9 @@ def check_overrides(stage: str, overrides: Mapping[str, Any], known: Iterable[st
     for name, value in overrides.items():
         key = name.split("#")[0]
         if key not in known:
-            raise CallError(f"--{name} is no key of {stage}{nearest(key, known)}.", "Its keys: docs/reference/keys.md.")
+            raise CallError(f"{stage} has no key {name!r}{nearest(key, known)}.", "Its keys: docs/reference/keys.md.")
         if name in SETTINGS and not SETTINGS[name].admits(value):
-            raise CallError(f"--{name} cannot be {value!r}.", f"Pass {SETTINGS[name].allowed()}.")
+            raise CallError(f"{name} cannot be {value!r}.", f"Pass {SETTINGS[name].allowed()}.")
 
 
 def check_command(stage: str) -> None:

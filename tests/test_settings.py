@@ -55,7 +55,7 @@ def test_every_default_is_allowed(stage):
     ],
 )
 def test_a_value_that_a_setting_cannot_have_is_refused(key, value):
-    with pytest.raises(CallError, match=re.escape(f"--{key} cannot be {value!r}. Pass {SETTINGS[key].allowed()}.")):
+    with pytest.raises(CallError, match=re.escape(f"{key} cannot be {value!r}. Pass {SETTINGS[key].allowed()}.")):
         check_overrides("inference", {key: value}, [key])
 
 
@@ -68,7 +68,7 @@ def test_a_value_that_a_setting_can_have_passes(key, value):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_misspelt_key_is_refused_with_the_one_that_was_meant(stage):
-    with pytest.raises(CallError, match=f"--chekpoint is no key of {stage} .did you mean checkpoint"):
+    with pytest.raises(CallError, match=f"{stage} has no key 'chekpoint' .did you mean checkpoint"):
         check_overrides(stage, {"chekpoint": "model.pt"}, known_keys([PATHS[stage]]))
 
 
@@ -101,5 +101,5 @@ def test_the_command_refuses_a_misspelt_key_before_anything_else(tmp_path):
     assert ended.returncode == 2, ended.stderr
     assert "Traceback" not in ended.stderr
     line = ended.stderr.strip().splitlines()[-1]
-    assert line.startswith("error: --output_dri is no key of inference (did you mean output_dir?).")
+    assert line.startswith("error: inference has no key 'output_dri' (did you mean output_dir?).")
     assert not (tmp_path / "out").exists()
