@@ -1,4 +1,4 @@
-"""Small networks, pictures and loaders that several test modules share."""
+"""Small networks, pictures, loaders and processes that tests of several rooms share."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from bundle.data.dataset import collate_readable
 from bundle.networks.unet import DiscCupUNet
+from tests.support.processes import Processes
 
 
 def noise_images(count: int, width: int, height: int, seed: int) -> torch.Tensor:
@@ -74,6 +75,21 @@ def make_loader() -> Callable[..., DataLoader]:
         return DataLoader(items, batch_size=batch_size, collate_fn=collate_readable)
 
     return make
+
+
+@pytest.fixture
+def batches(make_images: Callable[..., torch.Tensor]) -> list[dict]:
+    """Three photographs in two batches, with an empty one between them."""
+    images = make_images(3, 64, 32)
+    return [{"image": images[:2], "name": ["a", "b"]}, {}, {"image": images[2:], "name": ["c"]}]
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[Processes]:
+    """Two processes on loopback."""
+    workers = Processes(2)
+    yield workers
+    workers.close()
 
 
 @pytest.fixture

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow
 from PIL import Image
 
 from bundle.errors import CallError
@@ -20,58 +17,7 @@ from bundle.handlers.checkpoint import ResumableCheckpoint, WeightsSaver
 from bundle.refinement.pseudo_labels import PseudoLabelStore
 from bundle.stages import BUNDLE_ROOT
 from bundle.synthetic.phantoms.photographs import make_crop, write_dataset
-
-ROOT = BUNDLE_ROOT
-TINY = {
-    "network_def#backbone": "efficientnet-lite0-small",
-    "network_def#decoder_channels": [16, 16, 8, 8],
-    "image_size": 64,
-}
-STAGES = {"train": "training", "refine": "refinement", "adapt": "adaptation", "evaluate": "evaluation"} | {
-    "inference": "inference"
-}
-
-
-def workflow(config, **overrides):
-    kind = "train" if config == "train" else "inference"
-    return ConfigWorkflow(
-        config_file=str(ROOT / "configs" / f"{config}.json"),
-        meta_file=str(ROOT / "configs" / "metadata.json"),
-        logging_file=str(ROOT / "configs" / "logging.conf"),
-        workflow_type=kind,
-        run_id=STAGES[config],
-        bundle_root=str(ROOT),
-        **overrides,
-    )
-
-
-def run(config, dataset_dir, output_dir, **overrides):
-    """Run a stage and return its exit status."""
-    settings = TINY | ({"pretrained": False, "batch_size": 4} if config == "train" else {"view": "crop"})
-    settings |= {"recipes#plus#least_steps": 0} if config == "adapt" else {}
-    settings |= overrides
-    stage = workflow(config, dataset_dir=str(dataset_dir), output_dir=str(output_dir), **settings)
-    stage.initialize()
-    try:
-        stage.run()
-    except SystemExit as end:
-        if isinstance(end, CallError):
-            raise
-        return end.code
-    return 0
-
-
-def weights(folder):
-    return torch.load(Path(folder) / "model.pt", weights_only=True)
-
-
-def same_weights(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
-
-
-def rows(path):
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+from tests.support.stages import TINY, rows, run, same_weights, weights, workflow
 
 
 @pytest.fixture(scope="session")
@@ -393,7 +339,7 @@ def test_the_command_line_says_what_is_wrong_in_one_line(tmp_path):
     call = [sys.executable, "-m", "monai.bundle", "run", "inference", "--config_file", "configs/inference.json"]
     done = subprocess.run(
         [*call, "--dataset_dir", str(tmp_path), "--output_dir", str(tmp_path / "out")],
-        cwd=ROOT,
+        cwd=BUNDLE_ROOT,
         capture_output=True,
         text=True,
         check=False,
