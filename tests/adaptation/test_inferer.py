@@ -72,6 +72,7 @@ def test_a_teacher_sees_the_photograph_before_its_colours_were_changed(network, 
     images, weak = make_images(), make_images(seed=5)
     teacher = copy.deepcopy(network).train()
     output = AdaptationInferer(teacher)(images, network, {"weak": weak})
+    assert output.teacher is not None
     assert not teacher.training
     assert output.teacher.images is weak
     assert torch.equal(output.teacher.logits, network(weak))
@@ -83,6 +84,7 @@ def test_the_teacher_is_asked_for_several_views(network, make_images):
     weak = make_images(seed=5)
     views = ViewConsensus(((), (2,)))
     output = AdaptationInferer(network, views)(make_images(), network, {"weak": weak})
+    assert output.teacher is not None
     with torch.no_grad():
         torch.testing.assert_close(output.teacher.logits, views(weak, network))
     assert output.teacher.features.shape == (2, 0, 64, 32)

@@ -47,7 +47,7 @@ def test_dicom_leaves_no_patient_data(tmp_path: Path) -> None:
         ({}, ""),
     ],
 )
-def test_dicom_says_which_eye_it_is(tmp_path: Path, elements: dict[str, str], eye: str) -> None:
+def test_dicom_says_which_eye_it_is(tmp_path: Path, elements: dict[str, Any], eye: str) -> None:
     assert load(write_dicom(tmp_path / "a.dcm", **elements)).meta["laterality"] == eye
 
 
@@ -131,7 +131,7 @@ def test_dicom_palette(tmp_path: Path, bits: int, dtype: type) -> None:
     tables: dict[str, Any] = {}
     factor = (2**bits - 1) // 255
     for colour, dark, bright in (("Red", 10, 200), ("Green", 20, 150), ("Blue", 30, 100)):
-        table = np.full(256, bright * factor, dtype)
+        table: np.ndarray = np.full(256, bright * factor, dtype)
         table[0] = dark * factor
         tables[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, bits]
         tables[f"{colour}PaletteColorLookupTableData"] = table.tobytes()

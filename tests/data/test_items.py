@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from ignite.engine import Engine
@@ -19,8 +21,9 @@ def test_an_item_without_a_name_is_called_by_its_file():
 
 def test_items_go_with_their_outputs_and_none_is_lost():
     engine = Engine(lambda *_: None)
-    engine.state.batch, engine.state.output = [{"name": "a"}, {"name": "b"}], [{"pred": 1}, {"pred": 2}]
+    state: Any = engine.state
+    state.batch, state.output = [{"name": "a"}, {"name": "b"}], [{"pred": 1}, {"pred": 2}]
     assert [(item["name"], output["pred"]) for item, output in finished_items(engine)] == [("a", 1), ("b", 2)]
-    engine.state.output.pop()
+    state.output.pop()
     with pytest.raises(ValueError, match="shorter"):
         list(finished_items(engine))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,14 @@ def label_pattern() -> np.ndarray:
 
 def load_label(paths: Any, label_format: str = "index") -> Any:
     loading = Compose(
-        [LoadImaged(keys="label", reader=LabelReader(label_format=label_format)), EnsureChannelFirstd(keys="label")]
+        [LoadImaged(keys="label", reader=LabelReader, label_format=label_format), EnsureChannelFirstd(keys="label")]
     )
     return loading({"label": paths})["label"]
 
 
 def label_refusal(paths: Any, label_format: str = "index") -> str:
     with pytest.raises(UnreadablePhotographError) as caught:
-        LoadImaged(keys="label", reader=LabelReader(label_format))({"label": paths})
+        LoadImaged(keys="label", reader=LabelReader, label_format=label_format)({"label": paths})
     return caught.value.reason
 
 
@@ -141,7 +142,7 @@ def test_unknown_label_format() -> None:
     assert "index, refuge, pair" in str(caught.value)
 
 
-def load_both(tmp_path: Path, label: np.ndarray) -> dict[str, Any]:
+def load_both(tmp_path: Path, label: np.ndarray) -> dict[Hashable, Any]:
     save(tmp_path / "photo.png", colour_pattern())
     save(tmp_path / "label.png", label)
     loading = Compose([LoadImaged(keys="image", reader=PhotographReader), LoadImaged(keys="label", reader=LabelReader)])

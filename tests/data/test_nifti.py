@@ -32,7 +32,7 @@ def test_nifti_shapes(tmp_path: Path, suffix: str) -> None:
     ("scale", "dtype"), [(1 / 255, np.float32), (1, np.float64), (257, np.uint16), (1, np.uint16), (1, np.int16)]
 )
 def test_nifti_ranges(tmp_path: Path, scale: float, dtype: type) -> None:
-    values = (grey_pattern().T * np.float64(scale)).astype(dtype)
+    values: np.ndarray = (grey_pattern().T * np.float64(scale)).astype(dtype)
     expect(write_nifti(tmp_path / "a.nii", values), grey_pattern(), tolerance=1e-3)
 
 

@@ -49,7 +49,7 @@ def test_exif_orientation(tmp_path: Path, orientation: int, suffix: str) -> None
     }[orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options = {"quality": 98, "subsampling": 0} if suffix == "jpg" else {}
+    options: dict[str, Any] = {"quality": 98, "subsampling": 0} if suffix == "jpg" else {}
     Image.fromarray(np.ascontiguousarray(sensor)).save(tmp_path / f"a.{suffix}", exif=exif, **options)
     expect(tmp_path / f"a.{suffix}", shown, tolerance=12 if suffix == "jpg" else 0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ignite.distributed as idist
 import pytest
 import torch
+from monai.data import Dataset
 from torch.utils.data import DataLoader
 
 from bundle.distributed.samplers import DealtBatches, SplitBatches
@@ -40,7 +41,7 @@ def test_dealt_batches_are_those_of_one_process(photographs, batch_size, count, 
 @pytest.mark.parametrize("at_most", [None, 100, 4])
 @pytest.mark.parametrize(("photographs", "batch_size", "count"), [(5, 4, 2), (8, 4, 2), (9, 4, 3), (7, 3, 3)])
 def test_split_batches_are_those_of_one_process(photographs, batch_size, count, at_most, as_process):
-    data = list(range(photographs))
+    data = Dataset(range(photographs))
     torch.manual_seed(3)
     whole = [batch.tolist() for batch in DataLoader(data, batch_size, shuffle=True)]
     if at_most == 4:

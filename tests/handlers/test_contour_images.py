@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine
 from monai.transforms import ScaleIntensityRanged
+from torch.utils.tensorboard import SummaryWriter
 
 from bundle.handlers.contour_images import ContourImages
 
 
-class Pictures:
-    """A stand-in for ``SummaryWriter``."""
+class Pictures(SummaryWriter):
+    """Keeps what is written instead of writing it."""
 
-    def __init__(self):
-        self.images = []
+    def __init__(self) -> None:
+        self.images: list[tuple[str, int, np.ndarray]] = []
 
-    def add_image(self, tag, image, step, dataformats):
+    def add_image(
+        self, tag: str, img_tensor: Any, global_step: Any = None, walltime: Any = None, dataformats: str = "CHW"
+    ) -> None:
         assert dataformats == "HWC"
-        self.images.append((tag, step, image))
+        self.images.append((tag, global_step, img_tensor))
 
-    def flush(self):
+    def flush(self) -> None:
         pass
 
 

@@ -52,7 +52,7 @@ def test_a_run_that_diverges_ends_with_its_last_good_weights(teacher, at, what, 
         run = Descent(at, what, teacher).run()
     assert run.engine.state.iteration == at
     assert run.guard.epoch == epoch
-    assert run.result.weight.item() == (taught if teacher else weight)
+    assert run.result.get_parameter("weight").item() == (taught if teacher else weight)
     assert run.guard.stopped.endswith(f"in epoch {epoch + 1}")
     assert run.guard.stopped in caplog.text
 

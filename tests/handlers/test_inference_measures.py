@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from ignite.engine import Engine
+from monai.transforms import Compose
 
+from bundle.data.dataset import PhotographDataset
 from bundle.handlers.inference_measures import InferenceMeasures
 
 
@@ -19,7 +19,9 @@ def test_an_inference_is_summed_up_without_names():
         return [{"expected_dice": torch.tensor(given[0]), "pred": torch.full((4, 4), given[1], dtype=torch.uint8)}]
 
     engine = Engine(iterate)
-    InferenceMeasures(SimpleNamespace(unreadable={"x": "cut short"})).attach(engine)
+    dataset = PhotographDataset([], Compose())
+    dataset.unreadable["x"] = "cut short"
+    InferenceMeasures(dataset).attach(engine)
     engine.run(outputs)
     expected = {"photographs": 3, "without_disc": 1, "unreadable": 1}
     assert engine.state.metrics == pytest.approx(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from bundle.handlers.loss_values import KeepLoss
@@ -12,5 +14,6 @@ def test_what_is_left_of_an_iteration_is_its_loss_as_stock_handlers_expect_it():
     engine = one_batch(torch.zeros(1, 3, 8, 8), None, {})
     KeepLoss().attach(engine)
     engine.run([0])
-    assert engine.state.output == [{"loss": 0.25}]
-    assert isinstance(engine.state.output[0]["loss"], float)
+    output: Any = engine.state.output
+    assert output == [{"loss": 0.25}]
+    assert isinstance(output[0]["loss"], float)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedEvaluator
+from torch import nn
 
 from bundle.handlers.validation import LookAtTarget, spread
 
@@ -17,13 +18,16 @@ def test_photographs_are_spread_over_the_folder():
 
 
 def evaluator(runs, network):
-    found = SupervisedEvaluator(device="cpu", val_data_loader=[{"image": torch.zeros(1, 1)}], network=network)
+    found = SupervisedEvaluator(
+        device=torch.device("cpu"), val_data_loader=[{"image": torch.zeros(1, 1)}], network=network
+    )
     found.add_event_handler(Events.EPOCH_COMPLETED, lambda e: runs.append((e.state.epoch, e.network)))
     return found
 
 
 def test_an_evaluator_that_is_asked_for_epoch_0_runs_once():
-    runs, network = [], torch.nn.Linear(1, 1)
+    runs: list[tuple[int, nn.Module]] = []
+    network = nn.Linear(1, 1)
     validator = evaluator(runs, network)
     validator.run(0)
     assert runs == [(0, network)]
@@ -32,7 +36,8 @@ def test_an_evaluator_that_is_asked_for_epoch_0_runs_once():
 
 
 def test_looks_come_at_every_interval_and_after_the_last_epoch_at_the_kept_network():
-    runs, before, kept = [], torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    runs: list[tuple[int, nn.Module]] = []
+    before, kept = nn.Linear(1, 1), nn.Linear(1, 1)
     validator = evaluator(runs, before)
     trainer = Engine(lambda *_: None)
     LookAtTarget(kept, validator, interval=3).attach(trainer)

@@ -14,7 +14,7 @@ from bundle.handlers.write_errors import WriteErrors
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), ValueError("a fault"), OSError(errno.EIO, "broken")])
 def test_of_a_thread_s_errors_only_a_full_disk_is_not_shown(error, monkeypatch, tmp_path):
-    shown = []
+    shown: list[threading.ExceptHookArgs] = []
     monkeypatch.setattr(threading, "excepthook", shown.append)
     for _ in range(2):
         WriteErrors(tmp_path).attach(Engine(lambda engine, batch: None))
@@ -42,7 +42,7 @@ def test_a_run_ends_with_one_line_only_where_nothing_can_be_written(error, line,
 
     engine = Engine(step)
     WriteErrors(tmp_path).attach(engine)
-    later = []
+    later: list[Exception] = []
     engine.add_event_handler(Events.EXCEPTION_RAISED, later.append)
     with pytest.raises(CallError if line else ValueError, match=line or "a fault"):
         engine.run([0])

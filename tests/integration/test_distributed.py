@@ -26,13 +26,16 @@ from bundle.stages import BUNDLE_ROOT
 from bundle.synthetic.phantoms.photographs import write_dataset
 from tests.support.stages import TINY_CROPS, rows, weights, workflow
 
-SCHOOL = {"pretrained": False, "batch_size": 4, "warmup_epochs": 1}
+SCHOOL: dict[str, Any] = {"pretrained": False, "batch_size": 4, "warmup_epochs": 1}
 DOUBLES = {
     "network": "$@network_def.double()",
     "train#trainer#to_kwargs": {"dtype": "$torch.float64"},
     "validate#evaluator#to_kwargs": {"dtype": "$torch.float64"},
 }
-ONE_LOOK = {"train#preprocessing#transforms": "$@load + [@train#view, @scale_intensity]", "train#view#size": 64}
+ONE_LOOK: dict[str, Any] = {
+    "train#preprocessing#transforms": "$@load + [@train#view, @scale_intensity]",
+    "train#view#size": 64,
+}
 
 
 def run_stage(config: str, dataset_dir: Any, output_dir: Any, overlay: bool = True, **overrides: Any) -> dict:
@@ -49,18 +52,18 @@ def run_stage(config: str, dataset_dir: Any, output_dir: Any, overlay: bool = Tr
         steps.append(1)
         return forward(*arguments)
 
-    AdaptationLoss.forward = count  # type: ignore[method-assign]
     try:
-        stage.initialize()
-        if config == "train":
-            trainer = stage.parser.get_parsed_content("train#trainer")
-            trainer.add_event_handler("ITERATION_COMPLETED", lambda e: losses.append(_loss(e.state.output)))
-        stage.run()
-        stage.finalize()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(AdaptationLoss, "forward", count)
+            stage.initialize()
+            if config == "train":
+                trainer = stage.parser.get_parsed_content("train#trainer")
+                trainer.add_event_handler("ITERATION_COMPLETED", lambda e: losses.append(_loss(e.state.output)))
+            stage.run()
+            stage.finalize()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
     finally:
-        AdaptationLoss.forward = forward  # type: ignore[method-assign]
         idist.finalize()
         logging.disable(logging.NOTSET)
     return {"status": status, "losses": losses, "steps": len(steps)}
@@ -77,11 +80,9 @@ def run_and_die(photographs: int, *args: Any, **overrides: Any) -> dict:
         if os.environ["RANK"] == "1" and len(written) == photographs:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    Records.save = save_and_die  # type: ignore[method-assign]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Records, "save", save_and_die)
         return run_stage(*args, **overrides)
-    finally:
-        Records.save = save  # type: ignore[method-assign]
 
 
 def run_and_spoil(step: int, *args: Any, **overrides: Any) -> dict:
@@ -93,11 +94,9 @@ def run_and_spoil(step: int, *args: Any, **overrides: Any) -> dict:
             engine.state.output[0]["loss"] = torch.tensor(math.nan)
         check(self, engine)
 
-    DivergenceGuard.check_loss = check_spoilt  # type: ignore[method-assign]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DivergenceGuard, "check_loss", check_spoilt)
         return run_stage(*args, **overrides)
-    finally:
-        DivergenceGuard.check_loss = check  # type: ignore[method-assign]
 
 
 def _loss(output: Any) -> float:

@@ -123,7 +123,7 @@ def test_pseudo_labels_lie_where_the_disc_is(checkpoint, tmp_path):
 def test_refinement_resumes(target, checkpoint, tmp_path, monkeypatch):
     run("refine", target, tmp_path / "whole", checkpoint=checkpoint, batch_size=2)
     add = PseudoLabelStore.add
-    calls = []
+    calls: list[str] = []
 
     def add_and_die(self, name, **arrays):
         if len(calls) == 3:
@@ -135,8 +135,13 @@ def test_refinement_resumes(target, checkpoint, tmp_path, monkeypatch):
         patch.setattr(PseudoLabelStore, "add", add_and_die)
         with pytest.raises(KeyboardInterrupt):
             run("refine", target, tmp_path / "cut", checkpoint=checkpoint, batch_size=2)
-    seen = []
-    monkeypatch.setattr(PseudoLabelStore, "add", lambda self, name, **a: (seen.append(name), add(self, name, **a)))
+    seen: list[str] = []
+
+    def add_and_note(self, name, **arrays):
+        seen.append(name)
+        add(self, name, **arrays)
+
+    monkeypatch.setattr(PseudoLabelStore, "add", add_and_note)
     run("refine", target, tmp_path / "cut", checkpoint=checkpoint, batch_size=2)
     # The first batch of two was done; the second was cut off after its first photograph, and is made again.
     assert set(seen).isdisjoint(calls[:2])

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from bundle.losses.consistency import ConsistencyLoss
-from bundle.networks.outputs import AdaptationOutput
 from tests.support.losses import output_of_logits
+from tests.support.tensors import gradient_of
 
 
 def test_consistency_is_the_cross_entropy_by_the_size_of_each_structure():
@@ -31,12 +31,12 @@ def test_consistency_teaches_the_student_alone_and_survives_a_teacher_who_sees_n
     loss = ConsistencyLoss(dice=1.0)(output_of_logits(logits, nothing), {})
     loss.backward()
     assert loss.isfinite()
-    assert logits.grad.isfinite().all()
-    assert logits.grad.abs().sum() > 0
+    assert gradient_of(logits).isfinite().all()
+    assert gradient_of(logits).abs().sum() > 0
 
 
 def test_consistency_needs_a_teacher():
-    output = AdaptationOutput(None, torch.zeros(1), torch.zeros(1), torch.zeros(1, 3, 2, 2))
+    output = output_of_logits(torch.zeros(1, 3, 2, 2))
     with pytest.raises(ValueError, match="teacher"):
         ConsistencyLoss()(output, {})
     with pytest.raises(ValueError, match="dice"):

@@ -10,6 +10,7 @@ import torch
 
 from bundle.losses.contrast import ContrastLoss
 from tests.support.losses import K, names, output_of, random, unit
+from tests.support.tensors import gradient_of
 
 
 def columns(*pixels: list[float]) -> torch.Tensor:
@@ -45,8 +46,8 @@ def test_the_mean_teacher_labels_the_pixels_and_gives_the_other_side_of_the_cont
     found = ContrastLoss(stride=1, temperature=0.5, queries=5, negatives=7)(output_of(reader, pupil, teacher), names(1))
     assert found.item() == pytest.approx(math.log(1 + 7), rel=1e-4)
     found.backward()
-    assert (pupil.grad[0, :, :10] == 0).all()
-    assert (pupil.grad[0, :, 10:] != 0).any()
+    assert (gradient_of(pupil)[0, :, :10] == 0).all()
+    assert (gradient_of(pupil)[0, :, 10:] != 0).any()
 
 
 def test_pixels_are_reliable_or_not_among_those_of_their_class():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ from tests.support.losses import HEIGHT, WIDTH, K, names, output_of, random, uni
 
 
 def test_memory_holds_mean_features_and_confidences_of_the_regions():
-    loss, expected = DivideAndContrastLoss(momentum=0.2), {}
+    loss = DivideAndContrastLoss(momentum=0.2)
+    expected: dict[tuple[str, int], tuple[np.ndarray, float]] = {}
     for step in range(3):
         features, confidence = random(2, K, WIDTH, HEIGHT, seed=step), random(2, WIDTH, HEIGHT, seed=9 + step).sigmoid()
         label = torch.randint(3, (2, WIDTH, HEIGHT), generator=torch.Generator().manual_seed(step))
@@ -100,7 +103,7 @@ def slow_contrast(anchors, view, row, category, regions, source_like, target_spe
 def slow_discrepancy(anchors, row, category, regions, source_like, target_specific, temperature):
     values = []
     for f, r, c in zip(anchors, row, category, strict=True):
-        group = {True: [], False: []}
+        group: dict[bool, list[np.ndarray]] = {True: [], False: []}
         for q in range(len(regions)):
             if source_like[q, c] or target_specific[q, c]:
                 group[bool(source_like[q, c])].append(regions[q, c])
@@ -110,7 +113,7 @@ def slow_discrepancy(anchors, row, category, regions, source_like, target_specif
     return sum(values) / len(values) if values else 0.0
 
 
-def as_numpy(arguments):
+def as_numpy(arguments: Iterable[torch.Tensor]) -> list[Any]:
     return [a.double().numpy() if a.is_floating_point() else a.numpy() for a in arguments]
 
 
@@ -122,7 +125,9 @@ def test_adaptive_contrast_by_a_slow_loop(neighbours, without_source_like):
         arguments[5][:, 1], arguments[6][:, 1] = False, True
     loss = DivideAndContrastLoss(temperature=0.3, neighbours=neighbours)
     found = loss.contrast_of(*arguments)
-    assert found.item() == pytest.approx(slow_contrast(*as_numpy(arguments), 0.3, neighbours), rel=1e-4)
+    assert found.item() == pytest.approx(
+        slow_contrast(*as_numpy(arguments), temperature=0.3, neighbours=neighbours), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("one_sided", [False, True])
@@ -132,7 +137,7 @@ def test_discrepancy_of_the_regions_by_a_slow_loop(one_sided):
         source_like[:, 1], target_specific[:, 1] = True, False
     arguments = anchors, row, category, regions, source_like, target_specific
     found = DivideAndContrastLoss(temperature=0.3).discrepancy_of(*arguments)
-    assert found.item() == pytest.approx(slow_discrepancy(*as_numpy(arguments), 0.3), rel=1e-4)
+    assert found.item() == pytest.approx(slow_discrepancy(*as_numpy(arguments), temperature=0.3), rel=1e-4)
 
 
 def regions_of(seed: int, cup: bool = True) -> torch.Tensor:
@@ -147,7 +152,7 @@ def regions_of(seed: int, cup: bool = True) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("taught", [False, True])
-def test_divide_and_contrast_as_a_whole_by_a_slow_loop(reader, taught):
+def test_divide_and_contrast_as_a_whole_by_a_slow_loop(reader, taught, monkeypatch):
     """Three photographs come twice, in another order, one of them without a cup; every draw gives the same anchors."""
     loss = DivideAndContrastLoss(0.7, 0.9, 0.4, temperature=0.3, neighbours=2, pixels=3)
     weak = torch.cat([regions_of(i, cup=i != 2) for i in range(3)])
@@ -186,7 +191,7 @@ def test_divide_and_contrast_as_a_whole_by_a_slow_loop(reader, taught):
         keep = ~((photograph == labels[:, 5, 0].eq(0).nonzero()[0, 0]) & (classes == 0))
         return index[keep], photograph[keep], classes[keep]
 
-    loss.draw = draw_other_regions
+    monkeypatch.setattr(loss, "draw", draw_other_regions)
     source_like = np.array(
         [[confidence[b, c] >= np.sort(confidence[:, c])[(3 - (c == 2) - 1) // 2] for c in range(3)] for b in range(3)]
     )

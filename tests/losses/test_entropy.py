@@ -9,6 +9,7 @@ import torch
 
 from bundle.losses.entropy import EntropyLoss
 from tests.support.losses import HEIGHT, WIDTH, output_of_logits, random, softmax
+from tests.support.tensors import gradient_of
 
 
 def test_entropy_is_that_of_the_three_classes():
@@ -27,11 +28,11 @@ def test_entropy_of_certain_pixels_is_0_with_a_finite_gradient():
     loss = EntropyLoss()(output_of_logits(logits), {})
     loss.backward()
     assert loss.item() == pytest.approx(0, abs=1e-6)
-    assert logits.grad.isfinite().all()
+    assert gradient_of(logits).isfinite().all()
 
 
 def test_a_step_down_the_entropy_makes_surer():
     logits = random(1, 3, WIDTH, HEIGHT).requires_grad_()
     before = EntropyLoss()(output_of_logits(logits), {})
     before.backward()
-    assert EntropyLoss()(output_of_logits(logits - 10 * logits.grad), {}) < before
+    assert EntropyLoss()(output_of_logits(logits - 10 * gradient_of(logits)), {}) < before

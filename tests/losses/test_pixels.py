@@ -7,6 +7,7 @@ import pytest
 from bundle.losses.contrast import ContrastLoss
 from bundle.losses.transport import TransportLoss
 from tests.support.losses import HEIGHT, WIDTH, K, output_of, random
+from tests.support.tensors import gradient_of
 
 
 @pytest.mark.parametrize(
@@ -25,4 +26,4 @@ def test_a_photograph_that_returns_begins_the_next_epoch(network, loss, epochs):
             value = loss(output_of(network, features), {"name": batch})
             value.backward()
             assert (value.item() != 0) == on
-            assert features.grad.isfinite().all()
+            assert gradient_of(features).isfinite().all()

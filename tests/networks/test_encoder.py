@@ -53,8 +53,12 @@ def test_encoder_with_the_stored_classifier_recognises_a_photograph(pretrained, 
     image = transform.resize(square, (224, 224), anti_aliasing=True, preserve_range=True).transpose(2, 0, 1)
     with torch.no_grad():
         x = pretrained((torch.from_numpy(image).float()[None] - 127) / 128)[-1]
-        norm = (stored[f"_bn1.{name}"] for name in ("running_mean", "running_var", "weight", "bias"))
-        x = functional.batch_norm(functional.conv2d(x, stored["_conv_head.weight"]), *norm, eps=1e-3)
+        mean, variance, weight, bias = (
+            stored[f"_bn1.{name}"] for name in ("running_mean", "running_var", "weight", "bias")
+        )
+        x = functional.batch_norm(
+            functional.conv2d(x, stored["_conv_head.weight"]), mean, variance, weight, bias, eps=1e-3
+        )
         logits = functional.linear(functional.relu6(x).mean(dim=(2, 3)), stored["_fc.weight"], stored["_fc.bias"])
     assert logits.argmax().item() in classes
     assert logits.softmax(dim=1)[0, list(classes)].sum() > 0.5
@@ -62,10 +66,11 @@ def test_encoder_with_the_stored_classifier_recognises_a_photograph(pretrained, 
 
 def test_first_map_by_plain_convolutions(pretrained, stored):
     def layer(x, convolution: str, norm: str, **options) -> torch.Tensor:
-        values = (stored[f"{norm}.{name}"] for name in ("running_mean", "running_var", "weight", "bias"))
-        return functional.batch_norm(
-            functional.conv2d(x, stored[f"{convolution}.weight"], **options), *values, eps=1e-3
+        x = functional.conv2d(x, stored[f"{convolution}.weight"], **options)
+        mean, variance, weight, bias = (
+            stored[f"{norm}.{name}"] for name in ("running_mean", "running_var", "weight", "bias")
         )
+        return functional.batch_norm(x, mean, variance, weight, bias, eps=1e-3)
 
     images = 2 * torch.randn(1, 3, 64, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 from bundle.networks.unet import DiscCupUNet
 
-TINY = {"backbone": "efficientnet-lite0-small", "decoder_channels": (16, 16, 8, 8)}
+TINY: dict[str, Any] = {"backbone": "efficientnet-lite0-small", "decoder_channels": (16, 16, 8, 8)}
 
 
 def test_features_through_the_head_are_the_forward_pass(network, make_images):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from tests.support.opener import Opener
 def test_what_is_not_finite_is_found_in_parameters_and_buffers():
     layer = nn.BatchNorm1d(2)
     assert has_finite_weights(layer)
+    assert layer.running_var is not None
     for tensor in (layer.weight, layer.running_var):
         with torch.no_grad():
             tensor[1] = float("inf")
@@ -32,7 +34,7 @@ def test_the_same_weights_are_the_same_bytes(network, tmp_path):
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
 
 
-TINY = {"backbone": "efficientnet-lite0-small", "decoder_channels": (16, 16, 8, 8)}
+TINY: dict[str, Any] = {"backbone": "efficientnet-lite0-small", "decoder_channels": (16, 16, 8, 8)}
 
 
 @pytest.mark.parametrize("wrapped", [False, True])

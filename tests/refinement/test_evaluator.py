@@ -23,15 +23,16 @@ def test_files_hold_what_the_method_says_upright(network, items, refine, tmp_pat
     objects, background = stored["objects"], stored["background"]
     expected = {item["name"]: expected_arrays(network, item["image"], item["name"]) for item in items}
     for c in range(2):
-        totals = {True: [0, 0], False: [0, 0]}
+        sums: dict[bool, list[torch.Tensor]] = {True: [], False: []}
+        counts: dict[bool, list[torch.Tensor]] = {True: [], False: []}
         for one in expected.values():
             reliable = one["uncertainty"][c] < THRESHOLDS["uncertainty_threshold"]
             for is_object, p in ((True, one["probability"][c]), (False, 1 - one["probability"][c])):
                 w = p * (reliable & (one["label"][c] == is_object))
-                totals[is_object][0] += (w * one["features"][c]).sum(dim=(1, 2))
-                totals[is_object][1] += w.sum()
+                sums[is_object].append((w * one["features"][c]).sum(dim=(1, 2)))
+                counts[is_object].append(w.sum())
         for is_object, prototypes in ((True, objects), (False, background)):
-            mean = totals[is_object][0] / totals[is_object][1]
+            mean = torch.stack(sums[is_object]).sum(dim=0) / torch.stack(counts[is_object]).sum()
             torch.testing.assert_close(prototypes[c], mean.float(), rtol=2e-3, atol=2e-3)
     shares = []
     for name, one in expected.items():

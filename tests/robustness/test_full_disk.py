@@ -11,7 +11,7 @@ import pytest
 
 from bundle.errors import CallError
 from bundle.stages import run_stage
-from tests.robustness import kill_check  # noqa: E402
+from tests.robustness import kill_check
 
 LIMIT = 20_000
 """Bytes a file: enough for a log, too few for weights, pseudo-labels and overlays."""

@@ -22,7 +22,7 @@ def one_batch(student: torch.Tensor, teacher: AdaptationOutput | None, target: d
     """
     output = AdaptationOutput(NO_NETWORK, student, student, student, teacher)
 
-    def iterate(engine: Engine, _: Any) -> Any:
+    def iterate(engine: Any, _: Any) -> Any:
         engine.state.output = {"label": target, "pred": output, "loss": torch.tensor(0.25, requires_grad=True)}
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         return engine.state.output

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from bundle.transforms.pseudo_labels import LoadPseudoLabeld
@@ -9,7 +11,9 @@ from bundle.transforms.pseudo_labels import LoadPseudoLabeld
 
 def test_pseudo_labels_take_the_place_of_their_path(tmp_path):
     rng = np.random.default_rng(0)
-    arrays = {key: rng.random((2, 4, 6)) > 0.5 for key in ("label", "mask", "probability", "uncertainty")}
+    arrays: dict[str, Any] = {
+        key: rng.random((2, 4, 6)) > 0.5 for key in ("label", "mask", "probability", "uncertainty")
+    }
     np.savez(tmp_path / "a.npz", **arrays)
     d = LoadPseudoLabeld("pseudo_label")({"pseudo_label": str(tmp_path / "a.npz"), "name": "a"})
     assert set(d) == {"label", "mask", "probability", "name"}

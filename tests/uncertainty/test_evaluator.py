@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from monai.data import DataLoader, MetaTensor
+from monai.data import DataLoader, Dataset, MetaTensor
 from monai.inferers import SimpleInferer
 from monai.transforms import Activationsd
 
@@ -53,10 +53,11 @@ def test_each_photograph_has_a_distance_of_its_own(network, make_images):
     images = make_images(3)
     images[2] += 1
     items = [{"image": MetaTensor(image), "name": str(i)} for i, image in enumerate(images)]
-    loader = DataLoader(items, batch_size=3, collate_fn=collate_readable)
+    loader = DataLoader(Dataset(items), batch_size=3, collate_fn=collate_readable)
     _, outputs = evaluate(network, loader, passes=0, epoch_length=1)
     distances = [float(output["norm_distance"]) for output in outputs]
     with torch.no_grad(), FirstNormInput(network) as first:
         network(images)
+    assert first.distance is not None
     assert distances == pytest.approx(first.distance.tolist())
     assert distances[2] > 2 * max(distances[:2])

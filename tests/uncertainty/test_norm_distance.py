@@ -11,6 +11,8 @@ from bundle.uncertainty.norm_distance import FirstNormInput, norm_distance
 
 def test_the_distance_is_that_of_means_in_variances():
     norm = nn.BatchNorm2d(2, eps=0.5)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     norm.running_mean.copy_(torch.tensor([1.0, -2.0]))
     norm.running_var.copy_(torch.tensor([3.5, 0.0]))
     features = torch.stack([torch.full((2, 4, 4), 1.0), torch.zeros(2, 4, 4)])
@@ -27,6 +29,7 @@ def test_the_first_norm_layer_is_asked_and_left_alone(network):
     with torch.no_grad(), FirstNormInput(network) as first:
         network(image)
         entered = network.encoder._conv_stem(network.encoder._conv_stem_padding(image))
+    assert first.distance is not None
     assert torch.allclose(first.distance, norm_distance(entered, network.encoder._bn0))
     kept = first.distance
     with torch.no_grad():
