@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import subprocess
@@ -42,9 +43,31 @@ def trained(source, tmp_path_factory):
     return output
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def checkpoint(trained):
     return str(trained / "model.pt")
+
+
+@pytest.fixture(scope="session")
+def adapted(target, checkpoint, tmp_path_factory):
+    """``adapted(recipe)`` is the output folder of an undisturbed adaptation, made once."""
+
+    @functools.cache
+    def adapt(recipe):
+        output = tmp_path_factory.mktemp(recipe)
+        assert run("adapt", target, output, checkpoint=checkpoint, recipe=recipe) == 0
+        assert json.loads((output / "adaptation.json").read_text())["kept"] == "adapted"
+        return output
+
+    return adapt
+
+
+@pytest.fixture(scope="session")
+def in_one_batch(target, checkpoint, tmp_path_factory):
+    """The weights that the photographs of ``target`` give in batches that hold all of them."""
+    output = tmp_path_factory.mktemp("in_one_batch")
+    run("adapt", target / "image", output, checkpoint=checkpoint, batch_size=6)
+    return weights(output)
 
 
 def test_training_writes_what_the_contract_names(trained):
@@ -152,18 +175,18 @@ def test_refinement_resumes(target, checkpoint, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("recipe", ["bn", "grad_cl", "plus"])
-def test_adaptation_writes_what_the_contract_names(recipe, target, checkpoint, tmp_path):
-    assert run("adapt", target, tmp_path, checkpoint=checkpoint, recipe=recipe) == 0
-    record = json.loads((tmp_path / "adaptation.json").read_text())
+def test_adaptation_writes_what_the_contract_names(recipe, adapted, checkpoint):
+    output = adapted(recipe)
+    record = json.loads((output / "adaptation.json").read_text())
     assert record["recipe"] == recipe
     assert record["seed"] == 0
     for when in ("before", "after"):
         assert 0 <= record[when]["predicted_dice"]["optic_disc"] <= 1
         assert record[when]["photographs"] == 6
-    assert not same_weights(weights(tmp_path), torch.load(checkpoint, weights_only=True))
+    assert not same_weights(weights(output), torch.load(checkpoint, weights_only=True))
     if recipe != "bn":
-        assert list((tmp_path / "events").glob("events*"))
-        assert not (tmp_path / "resume.pt").exists()
+        assert list((output / "events").glob("events*"))
+        assert not (output / "resume.pt").exists()
 
 
 @pytest.mark.parametrize(("least_steps", "epochs"), [(0, 2), (4, 2), (5, 3), (9, 5)])
@@ -189,30 +212,26 @@ def test_of_many_photographs_each_epoch_sees_others(target, checkpoint, tmp_path
     assert {index for epoch in epochs for index in epoch} == set(range(6))
 
 
-def test_bn_changes_statistics_only(target, checkpoint, tmp_path):
-    run("adapt", target, tmp_path, checkpoint=checkpoint, recipe="bn")
-    before, after = torch.load(checkpoint, weights_only=True), weights(tmp_path)
+def test_bn_changes_statistics_only(adapted, checkpoint):
+    before, after = torch.load(checkpoint, weights_only=True), weights(adapted("bn"))
     changed = {key for key in before if not torch.equal(before[key], after[key])}
     assert changed
     assert all(key.rsplit(".", 1)[1] in {"running_mean", "running_var", "num_batches_tracked"} for key in changed)
 
 
 @pytest.mark.parametrize("recipe", ["bn", "grad_cl", "plus"])
-def test_adaptation_does_not_see_labels(recipe, target, checkpoint, tmp_path):
+def test_adaptation_does_not_see_labels(recipe, adapted, target, checkpoint, tmp_path):
     """Bit-identical weights with the labels present, absent and full of noise."""
-    variants = {}
-    for variant in ("present", "absent", "noise"):
+    for variant in ("absent", "noise"):
         folder = tmp_path / variant
         shutil.copytree(target, folder / "data", copy_function=shutil.copy2)
         if variant == "absent":
             shutil.rmtree(folder / "data" / "label")
-        elif variant == "noise":
+        else:
             for file in (folder / "data" / "label").iterdir():
                 file.write_bytes(np.random.default_rng(0).bytes(500))
         run("adapt", folder / "data", folder / "out", checkpoint=checkpoint, recipe=recipe)
-        variants[variant] = weights(folder / "out")
-    assert same_weights(variants["present"], variants["absent"])
-    assert same_weights(variants["present"], variants["noise"])
+        assert same_weights(weights(adapted(recipe)), weights(folder / "out"))
 
 
 def test_a_cup_prior_that_is_not_believed_changes_nothing(target, checkpoint, tmp_path):
@@ -224,8 +243,7 @@ def test_a_cup_prior_that_is_not_believed_changes_nothing(target, checkpoint, tm
 
 
 @pytest.mark.parametrize("recipe", ["grad_cl", "plus"])
-def test_adaptation_resumes_exactly(recipe, target, checkpoint, tmp_path, monkeypatch):
-    run("adapt", target, tmp_path / "whole", checkpoint=checkpoint, recipe=recipe)
+def test_adaptation_resumes_exactly(recipe, adapted, target, checkpoint, tmp_path, monkeypatch):
     save = ResumableCheckpoint.save
 
     def save_and_die(self, engine):
@@ -238,7 +256,7 @@ def test_adaptation_resumes_exactly(recipe, target, checkpoint, tmp_path, monkey
             run("adapt", target, tmp_path / "cut", checkpoint=checkpoint, recipe=recipe)
     assert not (tmp_path / "cut" / "model.pt").exists()
     run("adapt", target, tmp_path / "cut", checkpoint=checkpoint, recipe=recipe)
-    assert same_weights(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    assert same_weights(weights(adapted(recipe)), weights(tmp_path / "cut"))
 
 
 def test_evaluation_writes_what_the_contract_names(target, checkpoint, tmp_path):
@@ -324,12 +342,11 @@ def test_a_folder_of_unreadable_files_cannot_be_adapted_to(checkpoint, tmp_path)
     assert not (tmp_path / "out" / "model.pt").exists()
 
 
-def test_an_unreadable_file_does_not_change_adaptation(target, checkpoint, tmp_path):
+def test_an_unreadable_file_does_not_change_adaptation(in_one_batch, target, checkpoint, tmp_path):
     shutil.copytree(target / "image", tmp_path / "in")
-    run("adapt", tmp_path / "in", tmp_path / "clean", checkpoint=checkpoint, batch_size=6)
     (tmp_path / "in" / "zzz.png").write_bytes(b"broken")
     assert run("adapt", tmp_path / "in", tmp_path / "dirty", checkpoint=checkpoint, batch_size=6) == 1
-    assert same_weights(weights(tmp_path / "clean"), weights(tmp_path / "dirty"))
+    assert same_weights(in_one_batch, weights(tmp_path / "dirty"))
     assert list(json.loads((tmp_path / "dirty" / "adaptation.json").read_text())["unreadable"]) == ["zzz"]
 
 
@@ -356,13 +373,12 @@ def test_the_command_line_says_what_is_wrong_in_one_line(tmp_path):
     assert str(tmp_path) in errors[0]
 
 
-def test_photographs_without_a_disc_take_no_part_in_adaptation(target, checkpoint, tmp_path):
+def test_photographs_without_a_disc_take_no_part_in_adaptation(in_one_batch, target, checkpoint, tmp_path):
     """A search that finds nothing in one photograph leaves it out, and says so."""
     shutil.copytree(target / "image", tmp_path / "in")
-    run("adapt", tmp_path / "in", tmp_path / "clean", checkpoint=checkpoint, batch_size=6)
     Image.fromarray(np.zeros((96, 96, 3), np.uint8)).save(tmp_path / "in" / "zzz.png")
     locate = "$lambda image: bundle.transforms.disc_view.DiscLocation(48, 48, 90, 1.0) if image.max() > 0 else None"
     run("adapt", tmp_path / "in", tmp_path / "out", checkpoint=checkpoint, batch_size=6, view="auto", locate=locate)
     assert json.loads((tmp_path / "out" / "adaptation.json").read_text())["without_disc"] == ["zzz"]
     assert not (tmp_path / "out" / "pseudo_labels" / "zzz.npz").exists()
-    assert same_weights(weights(tmp_path / "clean"), weights(tmp_path / "out"))
+    assert same_weights(in_one_batch, weights(tmp_path / "out"))
