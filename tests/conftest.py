@@ -1,4 +1,4 @@
-"""Small networks, pictures and loaders that several test modules share."""
+"""Small networks, pictures, loaders and processes that tests of several rooms share."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from monai.data import Dataset
 from monai.utils import set_determinism
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
 from bundle.data.dataset import collate_readable
+from bundle.networks.head import classifier_of
 from bundle.networks.unet import DiscCupUNet
+from tests.support.processes import Processes
 
 
 def noise_images(count: int, width: int, height: int, seed: int) -> torch.Tensor:
@@ -54,7 +57,8 @@ def _tiny_network() -> DiscCupUNet:
         network = DiscCupUNet(backbone="efficientnet-lite0-small", decoder_channels=(16, 16, 8, 8), dropout=0.25)
         update_bn([noise_images(8, 64, 32, seed=99)], network)
         # A fresh head says 1/3 everywhere; this one says something.
-        classifier = network.segmentation_head[-1]
+        classifier = classifier_of(network.segmentation_head)
+        assert classifier.bias is not None
         torch.nn.init.normal_(classifier.weight, std=2.0)
         torch.nn.init.normal_(classifier.bias)
     return network.eval()
@@ -71,9 +75,24 @@ def make_loader() -> Callable[..., DataLoader]:
     """``make_loader(items, batch_size)``, where an item may be None."""
 
     def make(items: list, batch_size: int = 2) -> DataLoader:
-        return DataLoader(items, batch_size=batch_size, collate_fn=collate_readable)
+        return DataLoader(Dataset(items), batch_size=batch_size, collate_fn=collate_readable)
 
     return make
+
+
+@pytest.fixture
+def batches(make_images: Callable[..., torch.Tensor]) -> list[dict]:
+    """Three photographs in two batches, with an empty one between them."""
+    images = make_images(3, 64, 32)
+    return [{"image": images[:2], "name": ["a", "b"]}, {}, {"image": images[2:], "name": ["c"]}]
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[Processes]:
+    """Two processes on loopback."""
+    workers = Processes(2)
+    yield workers
+    workers.close()
 
 
 @pytest.fixture

@@ -14,11 +14,10 @@ from torch.nn.parallel import DistributedDataParallel
 from bundle.networks.head import HeadInput
 from bundle.networks.outputs import AdaptationOutput
 from bundle.networks.unet import DiscCupUNet
+from bundle.transforms.pseudo_labels import PSEUDO_LABEL
 from bundle.uncertainty.view_consensus import ViewConsensus
 
 __all__ = ["AdaptationInferer", "prepare_batch"]
-
-PSEUDO_LABEL = ("label", "mask", "probability")
 
 
 def prepare_batch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -43,21 +44,33 @@ class Records:
         self.keys = tuple(keys)
 
     def pending(self, items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The items that have no record yet, in their order; records of theirs that do not count are removed.
+        """The items that have no record yet, in their order.
 
-        They are removed before anything is done anew, for what is written next to them would no longer be theirs.
+        Records that do not count, of these photographs or of others that are gone, are removed with the files that they
+        name, before anything is done anew: what lies next to the new results would no longer belong to them.
 
         Args:
             items: photographs with ``name`` and ``image`` (a path).
         """
-        waiting = []
+        waiting, valid = [], set()
         for item in items:
             content = self.load(item)
             files = [] if content is None else content.get("files", [])
             if content is None or not content["final"] or not all((self.output_dir / path).is_file() for path in files):
-                self._path(item).unlink(missing_ok=True)
                 waiting.append(item)
+            else:
+                valid.add(self._path(item).name)
+        for record in self.folder.glob("*.json") if self.folder.is_dir() else ():
+            if record.name not in valid:
+                self._discard(record)
         return waiting
+
+    def _discard(self, record: Path) -> None:
+        """Remove a record and the files that it names."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            for path in json.loads(record.read_text(encoding="ascii"))["content"].get("files", []):
+                safe_output_path(self.output_dir, path).unlink(missing_ok=True)
+        record.unlink(missing_ok=True)
 
     def save(self, item: Mapping[str, Any], content: Mapping[str, Any], final: bool = True) -> None:
         """Write a photograph's record, replacing an earlier one.

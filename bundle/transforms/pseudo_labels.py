@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from monai.transforms import MapTransform
 
-from bundle.adaptation.inferer import PSEUDO_LABEL
+__all__ = ["PSEUDO_LABEL", "LoadPseudoLabeld", "load_pseudo_label"]
 
-__all__ = ["LoadPseudoLabeld", "load_pseudo_label"]
+PSEUDO_LABEL = ("label", "mask", "probability")
+"""The arrays of a pseudo-label file that adaptation trains on."""
 
 
 class LoadPseudoLabeld(MapTransform):

@@ -20,7 +20,7 @@ def loader(make_images) -> list[dict]:
 
 def test_statistics_become_the_mean_over_the_batches_in_every_norm_layer(network, loader):
     layers = {name: m for name, m in network.named_modules() if isinstance(m, nn.BatchNorm2d)}
-    seen = {name: [] for name in layers}
+    seen: dict[str, list[torch.Tensor]] = {name: [] for name in layers}
     handles = [
         m.register_forward_pre_hook(lambda _, inputs, name=name: seen[name].append(inputs[0].detach().clone()))
         for name, m in layers.items()

@@ -1,12 +1,13 @@
-"""A recipe is its entry with the defaults filled in, and answers what the stage asks of it."""
+"""A recipe is its entry with the defaults filled in, answers what the stage asks of it, and trains what it may."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from torch import nn
 
-from bundle.adaptation.recipes import Recipe, choose_recipe
+from bundle.adaptation.recipes import Recipe, choose_recipe, trainable_parameters
 from bundle.errors import CallError
 
 DEFAULTS: dict[str, Any] = {
@@ -93,3 +94,31 @@ def test_the_teacher_is_the_result_where_there_is_one(network):
     assert taught.result(network, teacher.ema_model) is teacher.ema_model
     assert recipe(teacher=0.9, kept="student").result(network, teacher.ema_model) is network
     assert recipe().result(network, None) is network
+
+
+def test_norm_trains_scale_and_shift_of_the_norm_layers_only(network):
+    chosen = trainable_parameters(network, "norm")
+    expected = [p for m in network.modules() if isinstance(m, nn.BatchNorm2d) for p in (m.weight, m.bias)]
+    assert {id(p) for p in chosen} == {id(p) for p in expected}
+    assert len(chosen) == len(expected)
+    for parameter in network.parameters():
+        assert parameter.requires_grad == any(parameter is p for p in expected)
+
+
+def test_all_trains_everything_also_after_norm(network):
+    trainable_parameters(network, "norm")
+    chosen = trainable_parameters(network, "all")
+    assert [id(p) for p in chosen] == [id(p) for p in network.parameters()]
+    assert all(p.requires_grad for p in network.parameters())
+
+
+def test_all_but_head_leaves_the_head(network):
+    chosen = trainable_parameters(network, "all_but_head")
+    head = list(network.segmentation_head.parameters())
+    assert not any(p.requires_grad for p in head)
+    assert len(chosen) + len(head) == len(list(network.parameters()))
+
+
+def test_unknown_choice_of_parameters_is_refused(network):
+    with pytest.raises(ValueError, match="trainable must be one of"):
+        trainable_parameters(network, "head")

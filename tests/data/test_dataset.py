@@ -12,9 +12,7 @@ from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 from PIL import Image
 
 from bundle.data.dataset import PhotographDataset, collate_readable
-from bundle.data.items import item_name
 from bundle.data.photograph_reader import PhotographReader
-from bundle.stages import exit_status
 from bundle.transforms.disc_view import DiscViewd
 
 
@@ -44,7 +42,7 @@ class Counting:
 
 def test_an_unreadable_photograph_becomes_none_and_is_recorded_once(items, caplog):
     dataset = PhotographDataset(items, Counting())
-    with caplog.at_level(logging.WARNING, logger="bundle.datasets"):
+    with caplog.at_level(logging.WARNING, logger="bundle.data.dataset"):
         found = [dataset[i] for i in (0, 1, 2, 1)]
     assert [item and item["name"] for item in found] == ["a", None, "c", None]
     assert list(dataset.unreadable) == ["b"]
@@ -105,17 +103,3 @@ def test_collation_drops_what_could_not_be_read(items):
     assert torch.equal(batch["image"][1].as_tensor(), dataset[2]["image"].as_tensor())
     assert collate_readable([None, None]) == {}
     assert collate_readable([]) == {}
-
-
-def test_exit_status_is_1_if_something_was_unreadable():
-    exit_status({})
-    with pytest.raises(SystemExit) as raised:
-        exit_status({"b": "empty"})
-    assert raised.value.code == 1
-
-
-def test_an_item_without_a_name_is_called_by_its_file():
-    path = "folder/a.b.png"
-    assert item_name({"image": path, "name": "other"}) == "other"
-    assert item_name({"image": path}) == "a.b.png"
-    assert item_name({"image": MetaTensor(torch.zeros(3, 2, 2), meta={"filename_or_obj": path})}) == "a.b.png"

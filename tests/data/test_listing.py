@@ -1,26 +1,16 @@
-"""What is found in a folder, under which names, and how outputs are written."""
+"""Which photographs are found in a folder, which labels go with them, and which folders are refused."""
 
 from __future__ import annotations
 
 import os
-import random
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from bundle.data.listing import list_photographs
-from bundle.data.names import _folded
-from bundle.data.splits import split_source
 from bundle.errors import CallError
-from bundle.io.files import atomic_write, safe_output_path
-
-
-def touch(root: Path, *relatives: str) -> None:
-    for relative in relatives:
-        (root / relative).parent.mkdir(parents=True, exist_ok=True)
-        (root / relative).touch()
+from tests.support.folders import names_of, touch
 
 
 def found(root: Path, **options: Any) -> list[str]:
@@ -28,17 +18,10 @@ def found(root: Path, **options: Any) -> list[str]:
     return [Path(item["image"]).relative_to(root).as_posix() for item in list_photographs(root, **options)]
 
 
-def names_of(root: Path) -> dict[str, str]:
-    return {Path(item["image"]).relative_to(root).as_posix(): item["name"] for item in list_photographs(root)}
-
-
 def call_error(*arguments: Any, **options: Any) -> str:
     with pytest.raises(CallError) as caught:
         list_photographs(*arguments, **options)
     return str(caught.value)
-
-
-# Which files
 
 
 def test_every_suffix_in_either_case(tmp_path: Path) -> None:
@@ -133,70 +116,6 @@ def test_paths_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert [item["image"] for item in list_photographs(".")] == [str(tmp_path / "~x" / "a.png")]
 
 
-# Names
-
-
-def test_names_where_stems_collide(tmp_path: Path) -> None:
-    touch(tmp_path, "left/1.png", "right/1.PNG", "right/1.jpg", "Single.png", "x/eye.nii.gz", "x/eye.nii", "y/EYE.png")
-    assert names_of(tmp_path) == {
-        "left/1.png": "left__1",
-        "right/1.PNG": "right__1_png",
-        "right/1.jpg": "right__1_jpg",
-        "Single.png": "Single",
-        "x/eye.nii": "x__eye_nii",
-        "x/eye.nii.gz": "x__eye_nii_gz",
-        "y/EYE.png": "y__EYE",
-    }
-
-
-def test_unusual_names(tmp_path: Path) -> None:
-    touch(tmp_path, "a'b\".png", "new\nline\t.png", "back\\slash.png", "\u202egnp.png", "été 1.png", " .png", "...png")
-    names = names_of(tmp_path)
-    assert names["a'b\".png"] == "a_b_"
-    assert names["new\nline\t.png"] == "new_line_"
-    assert names["back\\slash.png"] == "back_slash"
-    assert names["\u202egnp.png"] == "_gnp"
-    assert names["été 1.png"] == "été 1"
-    assert names[" .png"] == "_"
-    assert "...png" not in names  # It is hidden.
-
-
-def test_name_that_is_not_text(tmp_path: Path) -> None:
-    raw = os.fsencode(tmp_path) + b"/caf\xe9.png"
-    try:
-        os.close(os.open(raw, os.O_CREAT))
-    except OSError:
-        pytest.skip("this file system takes UTF-8 only")
-    assert [item["name"] for item in list_photographs(tmp_path)] == ["caf_"]
-
-
-def test_long_names_are_cut_and_stay_apart(tmp_path: Path) -> None:
-    touch(tmp_path, "é" * 120 + "1.png", "é" * 120 + "2.png", "x" * 150 + ".png", "deep/" + "x" * 150 + ".png")
-    names = list(names_of(tmp_path).values())
-    assert len(set(names)) == 4
-    assert all(len(name.encode()) <= 150 for name in names)
-    assert all(name.startswith(("é" * 60, "x" * 60, "deep__x")) for name in names)
-
-
-def test_names_are_unique_whatever_the_files(tmp_path: Path) -> None:
-    draw = random.Random(0)
-    for case in range(30):
-        root = tmp_path / str(case)
-        for _ in range(40):
-            parts = [
-                draw.choice(["a", "A", "a_", "a__a", "a'", 'a"', "_", "é", "e\u0301"])
-                for _ in range(draw.randint(1, 3))
-            ]
-            touch(root, "/".join(parts) + draw.choice([".png", ".PNG", ".jpg", "_jpg.png", ".nii.gz"]))
-        names = names_of(root)
-        assert len({_folded(name) for name in names.values()}) == len(names)
-        assert not any("/" in name or name in ("", ".", "..") for name in names.values())
-        assert names == names_of(root)
-
-
-# Labels
-
-
 def test_labels_none_optional_required(tmp_path: Path) -> None:
     touch(tmp_path, "image/a.png", "image/b.jpg", "label/a.png")
     a, b = str(tmp_path / "image/a.png"), str(tmp_path / "image/b.jpg")
@@ -233,9 +152,6 @@ def test_labels_in_subfolders(tmp_path: Path) -> None:
     }
 
 
-# Calls that cannot succeed
-
-
 def test_wrong_calls(tmp_path: Path) -> None:
     assert "does not exist" in call_error(tmp_path / "absent")
     touch(tmp_path, "a.png")
@@ -261,110 +177,3 @@ def test_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(os, "scandir", refuse)
     assert "closed cannot be read" in call_error(tmp_path)
-
-
-# Splitting
-
-
-def items_named(*names: str) -> list[dict[str, Any]]:
-    return [{"name": name, "image": f"{name}.png"} for name in names]
-
-
-SOURCE = items_named(*(f"g{index:03}" for index in range(40)), *(f"n{index:03}" for index in range(360)))
-
-
-def test_split_is_stratified_and_complete() -> None:
-    training, validation = split_source(SOURCE, 0.2, seed=0)
-    assert len(validation) == 80
-    assert sum(item["name"][0] == "g" for item in validation) == 8
-    names = [item["name"] for item in training + validation]
-    assert sorted(names) == sorted(item["name"] for item in SOURCE)
-    for part in (training, validation):
-        assert [item["name"] for item in part] == sorted(item["name"] for item in part)
-    assert training[0]["image"] == f"{training[0]['name']}.png"
-
-
-def test_split_depends_on_seed_and_names_only() -> None:
-    shuffled = list(SOURCE)
-    random.Random(1).shuffle(shuffled)
-    assert split_source(shuffled, 0.2, seed=3) == split_source(SOURCE, 0.2, seed=3)
-    assert split_source(SOURCE, 0.2, seed=4) != split_source(SOURCE, 0.2, seed=3)
-    prefixes = split_source(SOURCE, 0.2, seed=3, prefix_length=3)[1]
-    assert {item["name"][:3] for item in prefixes} == {item["name"][:3] for item in SOURCE}
-
-
-def test_split_of_this_version_stays() -> None:
-    held_out = split_source(items_named(*"abcdefgh"), 0.25, seed=0, prefix_length=0)[1]
-    assert [item["name"] for item in held_out] == ["f", "h"]
-
-
-@pytest.mark.parametrize("fraction", [0.01, 0.5, 0.99])
-def test_small_strata(fraction: float) -> None:
-    training, validation = split_source(items_named("g1", "g2", "n1", "n2", "n3", "x1"), fraction, seed=0)
-    assert {item["name"][0] for item in validation} == {"g", "n"}
-    assert {item["name"][0] for item in training} == {"g", "n", "x"}
-    for names in ("ab", "abcdefg"):
-        assert all(split_source(items_named(*names), fraction, seed=0))
-
-
-def test_impossible_splits() -> None:
-    for fraction in (0, 1, -0.1, 1.5, float("nan")):
-        with pytest.raises(CallError):
-            split_source(SOURCE, fraction, seed=0)
-    with pytest.raises(CallError):
-        split_source(items_named("a"), 0.5, seed=0)
-
-
-# Writing
-
-
-def test_safe_output_path(tmp_path: Path) -> None:
-    assert safe_output_path(tmp_path, "masks", "a.png") == tmp_path / "masks" / "a.png"
-    assert safe_output_path(tmp_path, "a/../b.png") == tmp_path / "b.png"
-    assert safe_output_path("out", "a..b.png") == Path("out/a..b.png")
-    assert safe_output_path(".", "a.png") == Path("a.png")
-    assert safe_output_path("../out", "a.png") == Path("../out/a.png")
-    for output_dir in (tmp_path / "out", "out", ".", ".."):
-        for parts in (("..",), ("masks", "../../a.png"), ("/etc/passwd",), ("../out2/a.png",), ("a\0.png",)):
-            with pytest.raises(ValueError, match="leave"):
-                safe_output_path(output_dir, *parts)
-
-
-def test_atomic_write(tmp_path: Path) -> None:
-    target = tmp_path / "new" / "a.npz"
-    with atomic_write(target) as temporary:
-        assert temporary.parent == target.parent
-        assert temporary.name.startswith(".")
-        assert temporary.suffix == ".npz"
-        np.savez(temporary, values=np.arange(3))
-        assert not target.exists()
-    assert np.load(target)["values"].tolist() == [0, 1, 2]
-    with atomic_write(target) as temporary:
-        temporary.write_text("newer")
-    assert target.read_text() == "newer"
-    assert list(target.parent.iterdir()) == [target]
-
-
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
-def test_atomic_write_that_fails_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
-    target = tmp_path / "a.csv"
-    target.write_text("older")
-
-    def write() -> None:
-        with atomic_write(target) as temporary:
-            temporary.write_text("half")
-            raise error
-
-    with pytest.raises(error):
-        write()
-    assert list(tmp_path.iterdir()) == [target]
-    assert target.read_text() == "older"
-
-
-def test_atomic_write_of_nothing_or_onto_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "a.csv"):
-        pass
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(IsADirectoryError), atomic_write(tmp_path / "folder") as temporary:
-        temporary.write_text("x")
-    assert list(tmp_path.iterdir()) == [tmp_path / "folder"]

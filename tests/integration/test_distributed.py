@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import math
@@ -12,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,66 +18,32 @@ import ignite.distributed as idist
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow
-from monai.transforms import RandScaleIntensityd
-from torch import nn
-from torch.utils.data import DataLoader
 
-from bundle.distributed.collect import collect_dealt, finish
-from bundle.distributed.loss import GlobalBatchLoss
-from bundle.distributed.network import parallel
-from bundle.distributed.samplers import DealtBatches, SplitBatches
-from bundle.errors import CallError
+from bundle.errors import bare_call_errors
 from bundle.handlers.divergence import DivergenceGuard
 from bundle.io.records import Records
 from bundle.losses.base import AdaptationLoss
-from bundle.networks.outputs import AdaptationOutput
 from bundle.stages import BUNDLE_ROOT
 from bundle.synthetic.phantoms.photographs import write_dataset
-from bundle.transforms.seeded import SeededCompose
-from tests.support.processes import Processes
+from tests.support.stages import TINY_CROPS, rows, weights, workflow
 
-ROOT = BUNDLE_ROOT
-TINY = {
-    "network_def#backbone": "efficientnet-lite0-small",
-    "network_def#decoder_channels": [16, 16, 8, 8],
-    "image_size": 64,
-    "view": "crop",
-}
-STAGES = {"train": "training", "refine": "refinement", "adapt": "adaptation", "inference": "inference"}
-SCHOOL = {"pretrained": False, "batch_size": 4, "warmup_epochs": 1}
+SCHOOL: dict[str, Any] = {"pretrained": False, "batch_size": 4, "warmup_epochs": 1}
 DOUBLES = {
     "network": "$@network_def.double()",
     "train#trainer#to_kwargs": {"dtype": "$torch.float64"},
     "validate#evaluator#to_kwargs": {"dtype": "$torch.float64"},
 }
-ONE_LOOK = {"train#preprocessing#transforms": "$@load + [@train#view, @scale_intensity]", "train#view#size": 64}
-
-
-@pytest.fixture(scope="module")
-def processes() -> Iterator[Processes]:
-    workers = Processes(2)
-    yield workers
-    workers.close()
-
-
-# What runs in the workers -------------------------------------------------------------------------------------------
+ONE_LOOK: dict[str, Any] = {
+    "train#preprocessing#transforms": "$@load + [@train#view, @scale_intensity]",
+    "train#view#size": 64,
+}
 
 
 def run_stage(config: str, dataset_dir: Any, output_dir: Any, overlay: bool = True, **overrides: Any) -> dict:
     """Run a stage; its exit status and, in training, the loss of every step."""
-    names = [config, f"multi_gpu_{config}"] if overlay else [config]
-    stage = ConfigWorkflow(
-        config_file=[str(ROOT / "configs" / f"{name}.json") for name in names],
-        meta_file=str(ROOT / "configs" / "metadata.json"),
-        logging_file=str(ROOT / "configs" / "logging.conf"),
-        run_id=STAGES[config],
-        workflow_type="train" if config == "train" else "inference",
-        bundle_root=str(ROOT),
-        dataset_dir=str(dataset_dir),
-        output_dir=str(output_dir),
-        **TINY | overrides,
-    )
+    overlays = [f"multi_gpu_{config}"] if overlay else []
+    folders = {"dataset_dir": str(dataset_dir), "output_dir": str(output_dir)}
+    stage = workflow(config, *overlays, **TINY_CROPS | folders | overrides)
     losses: list[float] = []
     steps: list[int] = []
     status = 0
@@ -89,18 +53,19 @@ def run_stage(config: str, dataset_dir: Any, output_dir: Any, overlay: bool = Tr
         steps.append(1)
         return forward(*arguments)
 
-    AdaptationLoss.forward = count  # type: ignore[method-assign]
     try:
-        stage.initialize()
-        if config == "train":
-            trainer = stage.parser.get_parsed_content("train#trainer")
-            trainer.add_event_handler("ITERATION_COMPLETED", lambda e: losses.append(_loss(e.state.output)))
-        stage.run()
-        stage.finalize()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(AdaptationLoss, "forward", count)
+            with bare_call_errors():
+                stage.initialize()
+                if config == "train":
+                    trainer = stage.parser.get_parsed_content("train#trainer")
+                    trainer.add_event_handler("ITERATION_COMPLETED", lambda e: losses.append(_loss(e.state.output)))
+                stage.run()
+                stage.finalize()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
     finally:
-        AdaptationLoss.forward = forward  # type: ignore[method-assign]
         idist.finalize()
         logging.disable(logging.NOTSET)
     return {"status": status, "losses": losses, "steps": len(steps)}
@@ -117,11 +82,9 @@ def run_and_die(photographs: int, *args: Any, **overrides: Any) -> dict:
         if os.environ["RANK"] == "1" and len(written) == photographs:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    Records.save = save_and_die  # type: ignore[method-assign]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Records, "save", save_and_die)
         return run_stage(*args, **overrides)
-    finally:
-        Records.save = save  # type: ignore[method-assign]
 
 
 def run_and_spoil(step: int, *args: Any, **overrides: Any) -> dict:
@@ -133,77 +96,13 @@ def run_and_spoil(step: int, *args: Any, **overrides: Any) -> dict:
             engine.state.output[0]["loss"] = torch.tensor(math.nan)
         check(self, engine)
 
-    DivergenceGuard.check_loss = check_spoilt  # type: ignore[method-assign]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DivergenceGuard, "check_loss", check_spoilt)
         return run_stage(*args, **overrides)
-    finally:
-        DivergenceGuard.check_loss = check  # type: ignore[method-assign]
 
 
 def _loss(output: Any) -> float:
     return float((output[0] if isinstance(output, list) else output)["loss"])
-
-
-class Layers(nn.Module):
-    """Everything that looks at the batch as a whole, with the head's place where ``AdaptationInferer`` expects it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8, momentum=0.3), nn.ReLU())
-        self.segmentation_head = nn.Sequential(nn.Dropout2d(0.5), nn.Conv2d(8, 3, 1))
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        return self.segmentation_head(self.body(inputs))
-
-
-class Lopsided(nn.Module):
-    """A loss that divides by what it counts in the batch, and sees output, teacher, target and names."""
-
-    def forward(self, output: AdaptationOutput, target: dict) -> torch.Tensor:
-        assert len(set(target["name"])) == len(target["name"]) == len(output.logits) == len(output.images)
-        weight = target["mask"] * torch.tensor([float(len(name)) for name in target["name"]])[:, None, None, None]
-        assert output.teacher is not None
-        assert output.teacher.features.shape[0] == len(output.logits)
-        difference = (output.logits - output.teacher.logits).square() + output.features.square().mean()
-        return (difference * weight).sum() / weight.sum()
-
-
-def one_step(rows: list[list[int]]) -> dict:
-    """One step on five photographs, of which this process has ``rows[rank]``."""
-    idist.initialize("gloo")
-    torch.manual_seed(0)
-    network = Layers().double()
-    images = torch.randn(5, 3, 12, 10, dtype=torch.float64)
-    mask = (torch.rand(5, 1, 10, 8) > 0.7).double()
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-    model: nn.Module = parallel(network, optimizer).train()
-    torch.manual_seed(7)
-    own = rows[idist.get_rank()]
-    kept: list[torch.Tensor] = []
-    network.segmentation_head.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
-    logits = model(images[own])
-    teacher = AdaptationOutput(None, images[own], logits.detach()[:, :0], images[own, :, 1:-1, 1:-1])  # type: ignore
-    output = AdaptationOutput(network, images[own], kept[0], logits, teacher)  # type: ignore[arg-type]
-    target = {"mask": mask[own], "name": ["x" * (i + 1) for i in own]}
-    loss = GlobalBatchLoss(Lopsided())(output, target)
-    loss.backward()
-    optimizer.step()
-    finish()
-    return {"loss": loss.item(), "state": {key: value.clone() for key, value in network.state_dict().items()}}
-
-
-def collected(values: list[list]) -> list:
-    idist.initialize("gloo")
-    found = collect_dealt(values[idist.get_rank()])
-    finish()
-    return found
-
-
-# What they are asked -------------------------------------------------------------------------------------------------
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return torch.load(folder / "model.pt", weights_only=True)
 
 
 def distance(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
@@ -219,11 +118,6 @@ def flat(record: dict, path: str = "") -> dict[str, Any]:
         for key, value in record.items()
     ]
     return {key: value for part in inner for key, value in part.items()}
-
-
-def rows(path: Path) -> list[dict]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
@@ -248,101 +142,6 @@ def checkpoint(source, processes, tmp_path_factory) -> str:
     settings = SCHOOL | {"max_epochs": 25, "val_interval": 25, "learning_rate": 0.01}
     processes(run_stage, "train", source, output, overlay=False, count=1, **settings)
     return str(output / "model.pt")
-
-
-@pytest.fixture
-def as_process(monkeypatch):
-    """``as_process(rank, count)`` makes this process one of several, as far as samplers ask."""
-
-    def become(rank: int, count: int) -> None:
-        monkeypatch.setattr(idist, "get_rank", lambda: rank)
-        monkeypatch.setattr(idist, "get_world_size", lambda: count)
-
-    return become
-
-
-@pytest.mark.parametrize(
-    ("photographs", "batch_size", "count"), [(5, 1, 2), (7, 2, 2), (7, 3, 4), (4, 2, 2), (1, 8, 3)]
-)
-def test_dealt_batches_are_those_of_one_process(photographs, batch_size, count, as_process):
-    whole = list(DealtBatches(range(photographs), batch_size))
-    assert [i for batch in whole for i in batch] == list(range(photographs))
-    shares = []
-    for rank in range(count):
-        as_process(rank, count)
-        sampler = DealtBatches(range(photographs), batch_size)
-        shares.append(list(sampler))
-        assert len(sampler) == len(shares[-1]) == len(shares[0])
-    assert [share[i] for i in range(len(shares[0])) for share in shares if share[i]] == whole
-
-
-@pytest.mark.parametrize("at_most", [None, 100, 4])
-@pytest.mark.parametrize(("photographs", "batch_size", "count"), [(5, 4, 2), (8, 4, 2), (9, 4, 3), (7, 3, 3)])
-def test_split_batches_are_those_of_one_process(photographs, batch_size, count, at_most, as_process):
-    data = list(range(photographs))
-    torch.manual_seed(3)
-    whole = [batch.tolist() for batch in DataLoader(data, batch_size, shuffle=True)]
-    if at_most == 4:
-        first = [i for batch in whole for i in batch][:at_most]
-        whole = [first[i : i + batch_size] for i in range(0, at_most, batch_size)]
-    shares = []
-    for rank in range(count):
-        as_process(rank, count)
-        torch.manual_seed(3)
-        split = SplitBatches(data, batch_size, photographs=at_most)
-        shares.append([batch.tolist() for batch in DataLoader(data, batch_sampler=split)])
-    for batch, parts in zip(whole, zip(*shares, strict=True), strict=True):
-        rows = [i for part in parts for i in part]
-        assert set(rows) == set(batch)
-        assert all(parts)
-        # Only a batch of fewer rows than processes has a row twice.
-        assert rows == batch or len(batch) < count
-    as_process(0, count)
-    assert len(SplitBatches(data, batch_size, drop_last=True)) == photographs // batch_size
-
-
-def test_more_processes_than_rows_are_a_wrong_call(as_process):
-    as_process(0, 3)
-    for photographs, batch_size in ((2, 8), (9, 2)):
-        with pytest.raises(CallError, match="3 processes cannot share"):
-            SplitBatches(range(photographs), batch_size)
-    assert len(SplitBatches([], 8)) == 0
-
-
-def test_what_was_dealt_comes_back_in_order_without_gaps(processes):
-    shares = [["a", None, "e"], ["b", "d", None]]
-    assert processes(collected, shares) == [["a", "b", "d", "e"]] * 2
-    assert collect_dealt(["a", None, "b"]) == ["a", "b"]
-
-
-def test_augmentation_is_drawn_for_each_photograph():
-    """Neither order nor what else was drawn changes it; the seed of the epoch does."""
-    random = RandScaleIntensityd("image", factors=0.5, prob=1.0)
-    transform = SeededCompose([random])
-
-    def values(names: str, seed: int) -> dict[str, float]:
-        transform.set_random_state(seed)
-        return {name: float(transform({"image": torch.ones(1, 2, 2), "name": name})["image"].mean()) for name in names}
-
-    first = values("abc", 1)
-    assert len(set(first.values())) == 3
-    assert values("cba", 1) == first
-    assert values("b", 1)["b"] == first["b"]
-    assert values("abc", 2)["a"] != first["a"]
-    # A cache asks for the part before the random transforms, and may do so at any time.
-    transform.set_random_state(1)
-    transform({"image": torch.ones(1, 2, 2), "name": "a"}, end=0)
-    assert float(transform({"image": torch.ones(1, 2, 2), "name": "c"}, start=0)["image"].mean()) == first["c"]
-
-
-def test_a_step_is_that_of_one_process_whatever_the_shares(processes):
-    """Loss, gradient, norm statistics and dropout of unequal shares, also where a row is in both: 1e-12 in doubles."""
-    (one,) = processes(one_step, [[0, 1, 2, 3, 4]], count=1)
-    for shares in ([[0, 1], [2, 3, 4]], [[0, 1, 2, 3], [4]]):
-        for two in processes(one_step, shares):
-            assert two["loss"] == pytest.approx(one["loss"], rel=1e-12)
-            for key, value in one["state"].items():
-                torch.testing.assert_close(two["state"][key], value, rtol=1e-10, atol=1e-12, msg=key)
 
 
 def test_training_has_the_loss_curve_of_one_process(source, processes, tmp_path):
@@ -476,12 +275,12 @@ def test_a_killed_process_ends_adaptation_and_the_next_run_finishes_it(target, c
     """``torchrun`` says which process was killed, nothing hangs, and the result is that of an undisturbed run."""
     settings = {"checkpoint": checkpoint, "recipe": "plus", "batch_size": 3, "recipes#plus#least_steps": 0}
     settings |= {"recipes#plus#max_epochs": 8, "recipes#plus#harm_tolerance": 9.0}
-    given = TINY | settings | {"dataset_dir": str(target), "output_dir": str(tmp_path / "cut")}
+    given = TINY_CROPS | settings | {"dataset_dir": str(target), "output_dir": str(tmp_path / "cut")}
     call = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     call += ["-m", "monai.bundle", "run", "adaptation"]
     call += ["--config_file", "['configs/adapt.json','configs/multi_gpu_adapt.json']"]
     call += [word for key, value in given.items() for word in (f"--{key}", str(value))]
-    with subprocess.Popen(call, cwd=ROOT, stderr=subprocess.PIPE, text=True) as job:
+    with subprocess.Popen(call, cwd=BUNDLE_ROOT, stderr=subprocess.PIPE, text=True) as job:
         deadline = time.monotonic() + 200
         while not (tmp_path / "cut" / "resume.pt").exists():
             assert job.poll() is None

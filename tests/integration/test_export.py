@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from bundle.synthetic.cameras import CAMERA_STYLES
 from bundle.synthetic.phantoms.photographs import make_crop, make_photograph
 
 CONFIGS = BUNDLE_ROOT / "configs"
-FILES = {"config_file": str(CONFIGS / "inference.json"), "meta_file": str(CONFIGS / "metadata.json")}
+FILES: dict[str, Any] = {"config_file": str(CONFIGS / "inference.json"), "meta_file": str(CONFIGS / "metadata.json")}
 SIZE = json.loads((CONFIGS / "inference.json").read_text(encoding="utf-8"))["image_size"]
 WEIGHTS = str(BUNDLE_ROOT / "models" / "model.pt")
 TOLERANCE = 1e-3
@@ -72,7 +73,7 @@ def test_the_network_takes_and_gives_what_the_metadata_say(net_id):
 def test_other_metadata_would_be_found_out():
     with pytest.raises(ValueError, match="output channel number"):
         verify_net_in_out(
-            "network_def", **FILES, **{"_meta_#network_data_format#outputs#pred#num_channels": 2}, device="cpu"
+            "network_def", **FILES | {"_meta_#network_data_format#outputs#pred#num_channels": 2}, device="cpu"
         )
 
 
@@ -135,7 +136,7 @@ def test_monai_loads_the_bundle_from_another_folder(kind, tmp_path, monkeypatch,
     before = logging.getLogger().handlers[:]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        network = load("optic_disc_cup_segmentation", bundle_dir=str(bundle_dir), workflow_type=kind, device="cpu")
+        network: Any = load("optic_disc_cup_segmentation", bundle_dir=str(bundle_dir), workflow_type=kind, device="cpu")
     logging.getLogger().handlers[:] = before
     with torch.no_grad():
         torch.testing.assert_close(network.eval()(views), expected, rtol=0, atol=TOLERANCE)

@@ -144,7 +144,12 @@ def server(photographs: Path, adapted: Path, tmp_path_factory: pytest.TempPathFa
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, BUNDLE_ROOT / "scripts" / "label_server.py", "--studies", folder / "studies"]
+    command: list[str | Path] = [
+        sys.executable,
+        BUNDLE_ROOT / "scripts" / "label_server.py",
+        "--studies",
+        folder / "studies",
+    ]
     command += ["--app", folder / "app", "--port", str(port), "--model", adapted]
     command += ["--train", "learning_rate=0.0001", "--train", "batch_size=2"]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MONAI_")}

@@ -87,7 +87,8 @@ def test_both_clues_to_the_eye_agree_in_photographs_with_the_macula_in_the_middl
 
 def test_crops_that_seem_to_be_of_left_eyes_are_told():
     """In every crop of the source that shows the field's edge it is on the left, hence nasal of a left eye's disc."""
-    told, edges = Counter(), Counter()
+    told: Counter[str] = Counter()
+    edges: Counter[str] = Counter()
     for _, image, label in labelled("refuge/train"):
         told[guess_laterality(image, label).eye] += 1
         left, right = ((image[:, column].max(axis=1) < 25).mean() > 0.3 for column in (2, -3))

@@ -19,13 +19,9 @@ from bundle.io.records import Records
 from bundle.stages import BUNDLE_ROOT, run_stage
 from bundle.synthetic.phantoms.photographs import make_crop
 from bundle.uncertainty.evaluator import AgreementEvaluator
+from tests.support.folders import files_in
+from tests.support.stages import TINY_CROPS
 
-TINY = {
-    "network_def#backbone": "efficientnet-lite0-small",
-    "network_def#decoder_channels": [16, 16, 8, 8],
-    "image_size": 64,
-    "view": "crop",
-}
 KILLED = """
 import json, os, signal, sys
 from bundle.io.records import Records
@@ -75,10 +71,6 @@ def seen(monkeypatch) -> list[str]:
     return names
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def kill_after(count: int, stage: str = "inference", **settings) -> None:
     code = KILLED.replace("{after}", str(count)).replace("{stage}", stage)
     done = subprocess.run([sys.executable, "-c", code, json.dumps(settings)], check=False, capture_output=True)
@@ -86,10 +78,10 @@ def kill_after(count: int, stage: str = "inference", **settings) -> None:
 
 
 def test_a_killed_run_continues_to_the_same_files(folder, checkpoint, seen, tmp_path):
-    settings = TINY | {"dataset_dir": str(folder), "checkpoint": checkpoint}
+    settings = TINY_CROPS | {"dataset_dir": str(folder), "checkpoint": checkpoint}
     assert run_stage("inference", output_dir=str(tmp_path / "whole"), **settings) == 1
     assert seen == [*"012345"]
-    whole = files(tmp_path / "whole")
+    whole = files_in(tmp_path / "whole")
     assert len(whole) == 6 + 6 + 3
     cut = tmp_path / "cut"
     kill_after(3, output_dir=str(cut), **settings)
@@ -100,11 +92,11 @@ def test_a_killed_run_continues_to_the_same_files(folder, checkpoint, seen, tmp_
     seen.clear()
     assert run_stage("inference", output_dir=str(cut), **settings) == 1
     assert seen == [*"345"]
-    assert files(cut) == whole
+    assert files_in(cut) == whole
 
 
 def test_a_run_that_lacks_but_the_report_does_no_photograph_again(folder, checkpoint, seen, tmp_path, monkeypatch):
-    settings = TINY | {"dataset_dir": str(folder), "checkpoint": checkpoint}
+    settings = TINY_CROPS | {"dataset_dir": str(folder), "checkpoint": checkpoint}
     run_stage("inference", output_dir=str(tmp_path / "whole"), **settings)
     (tmp_path / "in").mkdir()
     with monkeypatch.context() as patch:
@@ -115,11 +107,11 @@ def test_a_run_that_lacks_but_the_report_does_no_photograph_again(folder, checkp
     # The broken photograph is asked for again, for it may have been mended, and gives the same status.
     assert run_stage("inference", output_dir=str(tmp_path / "cut"), **settings) == 1
     assert seen == []
-    assert files(tmp_path / "cut") == files(tmp_path / "whole")
+    assert files_in(tmp_path / "cut") == files_in(tmp_path / "whole")
     # A finished run leaves nothing to continue: the same command does everything anew.
     assert run_stage("inference", output_dir=str(tmp_path / "cut"), **settings) == 1
     assert seen == [*"012345"]
-    assert files(tmp_path / "cut") == files(tmp_path / "whole")
+    assert files_in(tmp_path / "cut") == files_in(tmp_path / "whole")
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +119,11 @@ def interrupted(folder, _tiny_network, tmp_path_factory) -> dict:
     """The settings of a run that is done but for its report."""
     output = tmp_path_factory.mktemp("interrupted")
     torch.save(_tiny_network.state_dict(), output / "model.pt")
-    settings = TINY | {"dataset_dir": str(folder), "checkpoint": str(output / "model.pt"), "output_dir": str(output)}
+    settings = TINY_CROPS | {
+        "dataset_dir": str(folder),
+        "checkpoint": str(output / "model.pt"),
+        "output_dir": str(output),
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bundle.report.report.Report.write", lambda _: None)
         run_stage("inference", **settings)
@@ -179,10 +175,10 @@ def labelled(tmp_path) -> Path:
 
 
 def test_a_killed_evaluation_continues_to_the_same_files(labelled, checkpoint, seen, tmp_path, monkeypatch):
-    settings = TINY | {"dataset_dir": str(labelled), "checkpoint": checkpoint}
+    settings = TINY_CROPS | {"dataset_dir": str(labelled), "checkpoint": checkpoint}
     assert run_stage("evaluation", output_dir=str(tmp_path / "whole"), **settings) == 1
     assert seen == [*"0234"]
-    whole = files(tmp_path / "whole")
+    whole = files_in(tmp_path / "whole")
     assert sorted(whole) == ["metrics.csv", "metrics.json"]
     cut = tmp_path / "cut"
     kill_after(2, "evaluation", output_dir=str(cut), **settings)
@@ -199,7 +195,7 @@ def test_a_killed_evaluation_continues_to_the_same_files(labelled, checkpoint, s
     seen.clear()
     assert run_stage("evaluation", output_dir=str(cut), **settings) == 1
     assert seen == []
-    assert files(cut) == whole
+    assert files_in(cut) == whole
     # Nothing is left to continue: the same command scores all anew.
     assert run_stage("evaluation", output_dir=str(cut), **settings) == 1
     assert seen == [*"0234"]
@@ -210,7 +206,10 @@ def test_the_report_is_refused_where_a_photograph_has_no_record(folder, checkpoi
     pending = Records.pending
     monkeypatch.setattr(Records, "pending", lambda self, items: pending(self, items)[::2])
     with pytest.raises(CallError, match=r"1\.png has no result.*Run the same command again"):
-        run_stage("inference", dataset_dir=str(folder), output_dir=str(tmp_path), checkpoint=checkpoint, **TINY)
+        run_stage("inference", dataset_dir=str(folder), output_dir=str(tmp_path), checkpoint=checkpoint, **TINY_CROPS)
     assert not (tmp_path / "report.csv").exists()
     monkeypatch.setattr(Records, "pending", pending)
-    assert run_stage("inference", dataset_dir=str(folder), output_dir=str(tmp_path), checkpoint=checkpoint, **TINY) == 1
+    assert (
+        run_stage("inference", dataset_dir=str(folder), output_dir=str(tmp_path), checkpoint=checkpoint, **TINY_CROPS)
+        == 1
+    )

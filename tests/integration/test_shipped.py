@@ -18,7 +18,19 @@ from bundle.synthetic.cameras import CAMERA_STYLES
 from bundle.synthetic.phantoms.photographs import make_crop, make_photograph
 
 # What scikit-image ships inside its package and is no fundus photograph, or is one without a disc (the last).
-NO_DISC = ("astronaut", "brick", "camera", "cat", "cell", "clock", "coffee", "coins", "grass", "gravel", "horse")
+NO_DISC: tuple[str, ...] = (
+    "astronaut",
+    "brick",
+    "camera",
+    "cat",
+    "cell",
+    "clock",
+    "coffee",
+    "coins",
+    "grass",
+    "gravel",
+    "horse",
+)
 NO_DISC += ("hubble_deep_field", "immunohistochemistry", "logo", "moon", "page", "rocket", "text", "microaneurysms")
 
 

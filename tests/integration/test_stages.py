@@ -2,75 +2,23 @@
 
 from __future__ import annotations
 
-import csv
+import functools
 import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow
 from PIL import Image
 
-from bundle.errors import CallError, bare_call_errors
+from bundle.errors import CallError
 from bundle.handlers.checkpoint import ResumableCheckpoint, WeightsSaver
 from bundle.refinement.pseudo_labels import PseudoLabelStore
 from bundle.stages import BUNDLE_ROOT
 from bundle.synthetic.phantoms.photographs import make_crop, write_dataset
-
-ROOT = BUNDLE_ROOT
-TINY = {
-    "network_def#backbone": "efficientnet-lite0-small",
-    "network_def#decoder_channels": [16, 16, 8, 8],
-    "image_size": 64,
-}
-STAGES = {"train": "training", "refine": "refinement", "adapt": "adaptation", "evaluate": "evaluation"} | {
-    "inference": "inference"
-}
-
-
-def workflow(config, **overrides):
-    kind = "train" if config == "train" else "inference"
-    return ConfigWorkflow(
-        config_file=str(ROOT / "configs" / f"{config}.json"),
-        meta_file=str(ROOT / "configs" / "metadata.json"),
-        logging_file=str(ROOT / "configs" / "logging.conf"),
-        workflow_type=kind,
-        run_id=STAGES[config],
-        bundle_root=str(ROOT),
-        **overrides,
-    )
-
-
-def run(config, dataset_dir, output_dir, **overrides):
-    """Run a stage and return its exit status."""
-    settings = TINY | ({"pretrained": False, "batch_size": 4} if config == "train" else {"view": "crop"})
-    settings |= {"recipes#plus#least_steps": 0} if config == "adapt" else {}
-    settings |= overrides
-    stage = workflow(config, dataset_dir=str(dataset_dir), output_dir=str(output_dir), **settings)
-    try:
-        with bare_call_errors():
-            stage.initialize()
-            stage.run()
-    except SystemExit as end:
-        return end.code
-    return 0
-
-
-def weights(folder):
-    return torch.load(Path(folder) / "model.pt", weights_only=True)
-
-
-def same_weights(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
-
-
-def rows(path):
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+from tests.support.stages import TINY, rows, run, same_weights, weights, workflow
 
 
 @pytest.fixture(scope="session")
@@ -95,9 +43,31 @@ def trained(source, tmp_path_factory):
     return output
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def checkpoint(trained):
     return str(trained / "model.pt")
+
+
+@pytest.fixture(scope="session")
+def adapted(target, checkpoint, tmp_path_factory):
+    """``adapted(recipe)`` is the output folder of an undisturbed adaptation, made once."""
+
+    @functools.cache
+    def adapt(recipe):
+        output = tmp_path_factory.mktemp(recipe)
+        assert run("adapt", target, output, checkpoint=checkpoint, recipe=recipe) == 0
+        assert json.loads((output / "adaptation.json").read_text())["kept"] == "adapted"
+        return output
+
+    return adapt
+
+
+@pytest.fixture(scope="session")
+def in_one_batch(target, checkpoint, tmp_path_factory):
+    """The weights that the photographs of ``target`` give in batches that hold all of them."""
+    output = tmp_path_factory.mktemp("in_one_batch")
+    run("adapt", target / "image", output, checkpoint=checkpoint, batch_size=6)
+    return weights(output)
 
 
 def test_training_writes_what_the_contract_names(trained):
@@ -176,7 +146,7 @@ def test_pseudo_labels_lie_where_the_disc_is(checkpoint, tmp_path):
 def test_refinement_resumes(target, checkpoint, tmp_path, monkeypatch):
     run("refine", target, tmp_path / "whole", checkpoint=checkpoint, batch_size=2)
     add = PseudoLabelStore.add
-    calls = []
+    calls: list[str] = []
 
     def add_and_die(self, name, **arrays):
         if len(calls) == 3:
@@ -188,8 +158,13 @@ def test_refinement_resumes(target, checkpoint, tmp_path, monkeypatch):
         patch.setattr(PseudoLabelStore, "add", add_and_die)
         with pytest.raises(KeyboardInterrupt):
             run("refine", target, tmp_path / "cut", checkpoint=checkpoint, batch_size=2)
-    seen = []
-    monkeypatch.setattr(PseudoLabelStore, "add", lambda self, name, **a: (seen.append(name), add(self, name, **a)))
+    seen: list[str] = []
+
+    def add_and_note(self, name, **arrays):
+        seen.append(name)
+        add(self, name, **arrays)
+
+    monkeypatch.setattr(PseudoLabelStore, "add", add_and_note)
     run("refine", target, tmp_path / "cut", checkpoint=checkpoint, batch_size=2)
     # The first batch of two was done; the second was cut off after its first photograph, and is made again.
     assert set(seen).isdisjoint(calls[:2])
@@ -200,18 +175,18 @@ def test_refinement_resumes(target, checkpoint, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("recipe", ["bn", "grad_cl", "plus"])
-def test_adaptation_writes_what_the_contract_names(recipe, target, checkpoint, tmp_path):
-    assert run("adapt", target, tmp_path, checkpoint=checkpoint, recipe=recipe) == 0
-    record = json.loads((tmp_path / "adaptation.json").read_text())
+def test_adaptation_writes_what_the_contract_names(recipe, adapted, checkpoint):
+    output = adapted(recipe)
+    record = json.loads((output / "adaptation.json").read_text())
     assert record["recipe"] == recipe
     assert record["seed"] == 0
     for when in ("before", "after"):
         assert 0 <= record[when]["predicted_dice"]["optic_disc"] <= 1
         assert record[when]["photographs"] == 6
-    assert not same_weights(weights(tmp_path), torch.load(checkpoint, weights_only=True))
+    assert not same_weights(weights(output), torch.load(checkpoint, weights_only=True))
     if recipe != "bn":
-        assert list((tmp_path / "events").glob("events*"))
-        assert not (tmp_path / "resume.pt").exists()
+        assert list((output / "events").glob("events*"))
+        assert not (output / "resume.pt").exists()
 
 
 @pytest.mark.parametrize(("least_steps", "epochs"), [(0, 2), (4, 2), (5, 3), (9, 5)])
@@ -237,30 +212,26 @@ def test_of_many_photographs_each_epoch_sees_others(target, checkpoint, tmp_path
     assert {index for epoch in epochs for index in epoch} == set(range(6))
 
 
-def test_bn_changes_statistics_only(target, checkpoint, tmp_path):
-    run("adapt", target, tmp_path, checkpoint=checkpoint, recipe="bn")
-    before, after = torch.load(checkpoint, weights_only=True), weights(tmp_path)
+def test_bn_changes_statistics_only(adapted, checkpoint):
+    before, after = torch.load(checkpoint, weights_only=True), weights(adapted("bn"))
     changed = {key for key in before if not torch.equal(before[key], after[key])}
     assert changed
     assert all(key.rsplit(".", 1)[1] in {"running_mean", "running_var", "num_batches_tracked"} for key in changed)
 
 
 @pytest.mark.parametrize("recipe", ["bn", "grad_cl", "plus"])
-def test_adaptation_does_not_see_labels(recipe, target, checkpoint, tmp_path):
+def test_adaptation_does_not_see_labels(recipe, adapted, target, checkpoint, tmp_path):
     """Bit-identical weights with the labels present, absent and full of noise."""
-    variants = {}
-    for variant in ("present", "absent", "noise"):
+    for variant in ("absent", "noise"):
         folder = tmp_path / variant
         shutil.copytree(target, folder / "data", copy_function=shutil.copy2)
         if variant == "absent":
             shutil.rmtree(folder / "data" / "label")
-        elif variant == "noise":
+        else:
             for file in (folder / "data" / "label").iterdir():
                 file.write_bytes(np.random.default_rng(0).bytes(500))
         run("adapt", folder / "data", folder / "out", checkpoint=checkpoint, recipe=recipe)
-        variants[variant] = weights(folder / "out")
-    assert same_weights(variants["present"], variants["absent"])
-    assert same_weights(variants["present"], variants["noise"])
+        assert same_weights(weights(adapted(recipe)), weights(folder / "out"))
 
 
 def test_a_cup_prior_that_is_not_believed_changes_nothing(target, checkpoint, tmp_path):
@@ -272,8 +243,7 @@ def test_a_cup_prior_that_is_not_believed_changes_nothing(target, checkpoint, tm
 
 
 @pytest.mark.parametrize("recipe", ["grad_cl", "plus"])
-def test_adaptation_resumes_exactly(recipe, target, checkpoint, tmp_path, monkeypatch):
-    run("adapt", target, tmp_path / "whole", checkpoint=checkpoint, recipe=recipe)
+def test_adaptation_resumes_exactly(recipe, adapted, target, checkpoint, tmp_path, monkeypatch):
     save = ResumableCheckpoint.save
 
     def save_and_die(self, engine):
@@ -286,7 +256,7 @@ def test_adaptation_resumes_exactly(recipe, target, checkpoint, tmp_path, monkey
             run("adapt", target, tmp_path / "cut", checkpoint=checkpoint, recipe=recipe)
     assert not (tmp_path / "cut" / "model.pt").exists()
     run("adapt", target, tmp_path / "cut", checkpoint=checkpoint, recipe=recipe)
-    assert same_weights(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    assert same_weights(weights(adapted(recipe)), weights(tmp_path / "cut"))
 
 
 def test_evaluation_writes_what_the_contract_names(target, checkpoint, tmp_path):
@@ -372,12 +342,11 @@ def test_a_folder_of_unreadable_files_cannot_be_adapted_to(checkpoint, tmp_path)
     assert not (tmp_path / "out" / "model.pt").exists()
 
 
-def test_an_unreadable_file_does_not_change_adaptation(target, checkpoint, tmp_path):
+def test_an_unreadable_file_does_not_change_adaptation(in_one_batch, target, checkpoint, tmp_path):
     shutil.copytree(target / "image", tmp_path / "in")
-    run("adapt", tmp_path / "in", tmp_path / "clean", checkpoint=checkpoint, batch_size=6)
     (tmp_path / "in" / "zzz.png").write_bytes(b"broken")
     assert run("adapt", tmp_path / "in", tmp_path / "dirty", checkpoint=checkpoint, batch_size=6) == 1
-    assert same_weights(weights(tmp_path / "clean"), weights(tmp_path / "dirty"))
+    assert same_weights(in_one_batch, weights(tmp_path / "dirty"))
     assert list(json.loads((tmp_path / "dirty" / "adaptation.json").read_text())["unreadable"]) == ["zzz"]
 
 
@@ -392,7 +361,7 @@ def test_the_command_line_says_what_is_wrong_in_one_line(tmp_path):
     call = [sys.executable, "-m", "monai.bundle", "run", "inference", "--config_file", "configs/inference.json"]
     done = subprocess.run(
         [*call, "--dataset_dir", str(tmp_path), "--output_dir", str(tmp_path / "out")],
-        cwd=ROOT,
+        cwd=BUNDLE_ROOT,
         capture_output=True,
         text=True,
         check=False,
@@ -404,13 +373,12 @@ def test_the_command_line_says_what_is_wrong_in_one_line(tmp_path):
     assert str(tmp_path) in errors[0]
 
 
-def test_photographs_without_a_disc_take_no_part_in_adaptation(target, checkpoint, tmp_path):
+def test_photographs_without_a_disc_take_no_part_in_adaptation(in_one_batch, target, checkpoint, tmp_path):
     """A search that finds nothing in one photograph leaves it out, and says so."""
     shutil.copytree(target / "image", tmp_path / "in")
-    run("adapt", tmp_path / "in", tmp_path / "clean", checkpoint=checkpoint, batch_size=6)
     Image.fromarray(np.zeros((96, 96, 3), np.uint8)).save(tmp_path / "in" / "zzz.png")
     locate = "$lambda image: bundle.transforms.disc_view.DiscLocation(48, 48, 90, 1.0) if image.max() > 0 else None"
     run("adapt", tmp_path / "in", tmp_path / "out", checkpoint=checkpoint, batch_size=6, view="auto", locate=locate)
     assert json.loads((tmp_path / "out" / "adaptation.json").read_text())["without_disc"] == ["zzz"]
     assert not (tmp_path / "out" / "pseudo_labels" / "zzz.npz").exists()
-    assert same_weights(weights(tmp_path / "clean"), weights(tmp_path / "out"))
+    assert same_weights(in_one_batch, weights(tmp_path / "out"))

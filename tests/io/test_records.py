@@ -37,6 +37,7 @@ def test_what_was_saved_is_no_longer_pending(records, items):
     again = Records(records.output_dir, ".stage", "these settings")
     assert names(again.pending(items)) == "ac"
     content = again.load(items[1])
+    assert content is not None
     assert (content["vcdr"], content["image"]) == (0.1 + 0.2, "odd \udce9")
     assert math.isnan(content["hcdr"])
 

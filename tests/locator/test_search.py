@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -11,21 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser
 from monai.data import MetaTensor
-from PIL import Image
 from skimage import data
 
 from bundle.errors import CallError
 from bundle.locator.search import DiscLocator, load_locator, locator_network
-from bundle.locator.training import EXAMPLE_KINDS, RandDiscViewd, source_items, write_examples
 from bundle.stages import BUNDLE_ROOT
 from bundle.synthetic.cameras import CAMERA_STYLES
-from bundle.synthetic.phantoms.photographs import make_crop, make_photograph, write_dataset
+from bundle.synthetic.phantoms.photographs import make_crop, make_photograph
 from bundle.transforms.disc_view import DiscLocation, DiscViewd
+from tests.support.ellipses import picture
 
-ROOT = BUNDLE_ROOT
-WEIGHTS = ROOT / "models" / "locator.pt"
+WEIGHTS = BUNDLE_ROOT / "models" / "locator.pt"
 
 
 class BrightIsDisc(torch.nn.Module):
@@ -41,15 +37,6 @@ class BrightIsDisc(torch.nn.Module):
         self.calls += 1
         disc = torch.where(inputs[:, :1] > 0, self.logit, -9.0)
         return torch.cat((torch.zeros_like(disc), disc), dim=1)
-
-
-def picture(width: int, height: int, *ellipses: tuple[float, float, float, float]) -> torch.Tensor:
-    """3 x W x H, white in ellipses (x, y, diameter along x, diameter along y), dark elsewhere."""
-    x, y = torch.meshgrid(torch.arange(width), torch.arange(height), indexing="ij")
-    inside = torch.zeros(width, height, dtype=torch.bool)
-    for x0, y0, a, b in ellipses:
-        inside |= ((x - x0) / (a / 2)) ** 2 + ((y - y0) / (b / 2)) ** 2 <= 1
-    return (30.0 + 200.0 * inside).expand(3, -1, -1)
 
 
 def locate(image: torch.Tensor, certainty: float = 0.99, **kwargs: Any) -> DiscLocation | None:
@@ -205,113 +192,6 @@ def test_a_disc_at_the_edge_is_found_and_looked_at_beyond_the_picture() -> None:
     assert disc is not None
     assert 0 <= disc.x < 40
     assert disc.y == pytest.approx(300, abs=1)
-
-
-def test_random_views_show_the_disc_at_all_sizes_and_places() -> None:
-    disc = (picture(512, 512, (380, 200, 62, 62))[:1] > 127).float()
-    transform = RandDiscViewd(size=128, share=(0.1, 0.9), zoom=(0.5, 4.0), away=0.0)
-    transform.set_random_state(1)
-    diameters, centres = [], []
-    for _ in range(60):
-        view = transform({"image": disc.expand(3, -1, -1) * 255, "label": disc})
-        assert view["image"].shape == (3, 128, 128)
-        assert set(view["label"].unique().tolist()) <= {0.0, 1.0}
-        assert ((view["image"][0] > 127) == (view["label"][0] > 0)).float().mean() > 0.97
-        inside = torch.nonzero(view["label"][0])
-        if len(inside):
-            diameters.append(2 * math.sqrt(len(inside) / math.pi) / 128)
-            centres.append(inside.float().mean(dim=0).numpy() / 128)
-    assert len(diameters) > 55
-    assert min(diameters) < 0.13
-    assert max(diameters) > 0.35
-    assert np.ptp(centres, axis=0).min() > 0.6
-
-
-def test_random_views_repeat_with_their_seed_and_may_show_no_disc() -> None:
-    disc = (picture(256, 256, (60, 60, 40, 40))[:1] > 127).float()
-    transform = RandDiscViewd(size=64, away=1.0)
-    labels = []
-    for _ in range(2):
-        transform.set_random_state(3)
-        labels.append(torch.stack([transform({"image": disc, "label": disc})["label"] for _ in range(20)]))
-    assert torch.equal(labels[0], labels[1])
-    assert 0 < (labels[0].sum(dim=(1, 2, 3)) == 0).sum() < 20
-
-
-def test_examples_are_written_once_with_labels(tmp_path: Path) -> None:
-    counts = dict.fromkeys(EXAMPLE_KINDS, 2)
-    items = write_examples(tmp_path, counts, size=96)
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
-    assert len(items) == 8
-    assert len(before) == 16
-    for item in items:
-        image, label = np.asarray(Image.open(item["image"])), np.asarray(Image.open(item["label"]))
-        assert image.shape == (*label.shape, 3)
-        assert (label > 0).any() == item["name"].startswith(("photograph", "crop"))
-    removed = Path(items[-1]["label"])
-    removed.unlink()
-    assert write_examples(tmp_path, counts, size=96) == items
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*.png")} == before
-    with pytest.raises(CallError, match="clouds"):
-        write_examples(tmp_path, {"clouds": 1})
-
-
-def test_source_items_leave_out_what_is_held_out(tmp_path: Path) -> None:
-    write_dataset(tmp_path / "a", 10, kind="crop", size=32)
-    write_dataset(tmp_path / "b", 3, kind="crop", size=32)
-    items = source_items(tmp_path, ["a", "b"], held_out={"a": 0.2}, weights={"b": 2.0}, most=5)
-    assert len(items) == 5 + 3
-    assert [item["weight"] for item in items] == [1.0] * 5 + [2.0] * 3
-    everything = source_items(tmp_path, ["a"], held_out={"a": 0.2})
-    assert len(everything) == 8
-    assert {item["image"] for item in items[:5]} < {item["image"] for item in everything}
-    with pytest.raises(CallError, match="missing"):
-        source_items(tmp_path, ["missing"])
-
-
-def overrides(folder: Path) -> dict[str, Any]:
-    return {
-        "bundle_root": str(ROOT),
-        "dataset_dir": str(folder),
-        "output_dir": str(folder / "out"),
-        "sources": ["set"],
-        "validation_sources": ["set"],
-        "examples": {"clutter": 1, "no_disc": 1},
-        "example_size": 96,
-        "image_size": 64,
-        "batch_size": 2,
-        "epoch_size": 4,
-        "max_epochs": 1,
-        "warmup_epochs": 0,
-        "val_interval": 1,
-        "pretrained": False,
-        "device": "$torch.device('cpu')",
-    }
-
-
-def test_the_config_trains_a_network_that_the_locator_loads(tmp_path: Path) -> None:
-    write_dataset(tmp_path / "set", 3, kind="photograph", size=(128, 96))
-    parser = ConfigParser()
-    parser.read_config(str(ROOT / "configs" / "train_locator.json"))
-    parser.update(overrides(tmp_path))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        untrained = {name: value.clone() for name, value in parser.get_parsed_content("network").state_dict().items()}
-        parser.get_parsed_content("training")
-    finally:
-        torch.set_num_threads(threads)
-    stored = torch.load(tmp_path / "out" / "model.pt", weights_only=True)
-    assert stored.keys() == untrained.keys()
-    assert any(not torch.equal(stored[name], value) for name, value in untrained.items() if "segmentation" in name)
-    assert not (tmp_path / "out" / "resume.pt").exists()
-    assert load_locator(tmp_path / "out" / "model.pt", size=64).network.training is False
-
-
-def test_the_config_never_trains_on_the_camera_that_is_adapted_to() -> None:
-    config = json.loads((ROOT / "configs" / "train_locator.json").read_text(encoding="utf-8"))
-    assert not any("drishti" in source for source in config["sources"] + config["validation_sources"])
-    assert not set(config["sources"]) & set(config["validation_sources"])
 
 
 def test_weights_survive_saving(tmp_path: Path) -> None:

@@ -157,9 +157,9 @@ def test_borders_lie_where_those_of_the_whole_map_do():
     probability = np.stack([label >= 1, label == 2]) * 0.4 + np.random.default_rng(0).random((2, 40, 60)) * 0.3
     for levels in (None, probability):
         found = find_borders(label, levels)
-        for contours, region, level in zip(
-            found, (label >= 1, label == 2), (None, None) if levels is None else levels, strict=False
-        ):
+        regions = (label >= 1, label == 2)
+        each = (None, None) if levels is None else levels
+        for contours, region, level in zip((found.disc, found.cup), regions, each, strict=True):
             expected = region_contours(region, level)
             assert len(contours) == len(expected) == 1
             np.testing.assert_array_equal(contours[0], expected[0])

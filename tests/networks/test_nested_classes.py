@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from bundle.networks.nested_classes import CLASSES, log_odds, nested_probabilities
-from bundle.transforms.label_maps import NestedRegionsd
 
 LOGITS = 4 * torch.randn(2, 3, 7, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -37,11 +36,3 @@ def test_huge_logits_overflow_nowhere():
     assert p.isfinite().all()
     gradient = torch.autograd.grad(z.sum(), logits)[0]
     assert gradient.isfinite().all()
-
-
-def test_label_map_becomes_two_nested_masks():
-    label = torch.tensor([[[0, 1, 2], [2, 0, 1]]])
-    d = NestedRegionsd(keys=["label", "pred"], allow_missing_keys=True)({"label": label, "name": "a"})
-    assert d["name"] == "a"
-    assert d["label"].dtype == torch.uint8
-    assert d["label"].tolist() == [[[0, 1, 1], [1, 0, 1]], [[0, 0, 1], [1, 0, 0]]]

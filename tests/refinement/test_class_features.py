@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -38,7 +40,7 @@ def pass_gradient(network, scene, t: int, c: int) -> torch.Tensor:
     p = (logits + classifier.bias.double()[:, None, None]).softmax(dim=1)
     inside, outside = (p[:, 1] + p[:, 2], p[:, 0]) if c == 0 else (p[:, 2], p[:, 0] + p[:, 1])
     z = inside.log() - outside.log()
-    total = 0
+    total = torch.zeros((), dtype=torch.float64)
     for i in range(len(f)):
         m = scene["masks"][i, c].double()
         m = m if m.any() else torch.ones_like(m)
@@ -194,12 +196,12 @@ def test_heat_maps_are_scaled_sums_of_what_speaks_for_the_class():
     assert found.shape == (2, 3, 2, 6, 4)
     assert (found[0, 0, 0] == 0).all()
     for b, t, c in [(0, 1, 0), (1, 0, 1), (1, 2, 0)]:
-        raw = sum(weights[b, t, c, k] * features[b, k] for k in range(5)).clamp(min=0)
+        raw = torch.stack([weights[b, t, c, k] * features[b, k] for k in range(5)]).sum(dim=0).clamp(min=0)
         torch.testing.assert_close(found[b, t, c], (raw - raw.min()) / (raw.max() - raw.min()))
     assert ((found >= 0) & (found <= 1)).all()
 
 
 def test_class_features_are_a_record():
-    one = ClassFeatures(torch.zeros(1), torch.ones(1))
+    one: Any = ClassFeatures(torch.zeros(1), torch.ones(1))
     with pytest.raises(AttributeError):
         one.weights = torch.ones(1)

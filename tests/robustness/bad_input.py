@@ -13,7 +13,7 @@ import nibabel
 import numpy as np
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 WIDTH, HEIGHT = 64, 48
 
@@ -49,9 +49,9 @@ def dicom(values: np.ndarray | None = None, syntax: str = ExplicitVRLittleEndian
     """A DICOM file of ``H x W x 3`` ``uint8``; an element that is None is left out."""
     shown = noise() if values is None else values
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = SecondaryCaptureImageStorage, "1.2.3.4"
-    meta.TransferSyntaxUID = syntax
-    dataset = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128, is_implicit_VR=False)
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = SecondaryCaptureImageStorage, UID("1.2.3.4")
+    meta.TransferSyntaxUID = UID(syntax)
+    dataset = FileDataset(io.BytesIO(), {}, file_meta=meta, preamble=b"\0" * 128, is_implicit_VR=False)
     dataset.SOPClassUID, dataset.SOPInstanceUID = SecondaryCaptureImageStorage, "1.2.3.4"
     dataset.Rows, dataset.Columns = shown.shape[:2]
     dataset.SamplesPerPixel, dataset.PlanarConfiguration, dataset.PhotometricInterpretation = 3, 0, "RGB"
@@ -120,7 +120,7 @@ def formats() -> Iterator[Case]:
     """What a format may hold beyond a plain 8-bit picture, and what it may not."""
     shown, grey = Image.fromarray(noise()), noise()[..., 0]
     other = Image.new("RGB", (WIDTH, HEIGHT))
-    several = {"save_all": True, "append_images": [other]}
+    several: dict[str, Any] = {"save_all": True, "append_images": [other]}
     palette = shown.quantize(16)
     yield Case("png_called.jpg", picture())
     yield Case("jpeg_called.png", picture(kind="JPEG"))

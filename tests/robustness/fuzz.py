@@ -16,14 +16,16 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from bundle.networks.head import classifier_of
 from bundle.networks.unet import DiscCupUNet
 from bundle.stages import BUNDLE_ROOT, run_stage
-from tests.robustness.fuzzing import mutant  # noqa: E402
+from tests.robustness.fuzzing import mutant
 
-SMALL = {"backbone": "efficientnet-lite0-small", "decoder_channels": [16, 16, 8, 8]}
+SMALL: dict[str, Any] = {"backbone": "efficientnet-lite0-small", "decoder_channels": [16, 16, 8, 8]}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -41,10 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     call.output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     network = DiscCupUNet(**SMALL)
-    # As it is made, the head calls nearly everything background: measurements and contours would see nothing.
-    with torch.no_grad():
-        network.segmentation_head[-1].weight.normal_(std=50)
-        network.segmentation_head[-1].bias.copy_(torch.tensor([-0.5, 0.5, 0.0]))
+    # A fresh head calls nearly everything background: measurements and contours would see nothing.
+    classifier = classifier_of(network.segmentation_head)
+    classifier.bias = torch.nn.Parameter(torch.tensor([-0.5, 0.5, 0.0]))
+    torch.nn.init.normal_(classifier.weight, std=50)
     torch.save(network.state_dict(), call.output / "model.pt")
     found: Counter[str] = Counter()
     started = time.monotonic()

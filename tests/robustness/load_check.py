@@ -28,7 +28,7 @@ from bundle.synthetic.cameras import CAMERA_STYLES
 from bundle.synthetic.phantoms.photographs import make_crop, make_photograph
 
 DISTINCT = 48
-SIZE = {"crop": 384, "photograph": 768}
+CROP, PHOTOGRAPH = 384, (768, 768)
 INTERVAL = 0.5
 """Seconds between two looks at the process."""
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -68,11 +68,14 @@ def write_photographs(folder: Path, count: int, bad: float) -> set[str]:
     folder.mkdir(parents=True)
     distinct = []
     for seed in range(min(DISTINCT, count)):
-        kind = ("crop", "photograph")[seed % 2]
-        make = make_crop if kind == "crop" else make_photograph
         camera = tuple(CAMERA_STYLES)[seed // 2 % len(CAMERA_STYLES)]
+        phantom = (
+            make_photograph(seed, camera=camera, size=PHOTOGRAPH)
+            if seed % 2
+            else make_crop(seed, camera=camera, size=CROP)
+        )
         path = folder.parent / f"{seed}.jpg"
-        Image.fromarray(make(seed, camera=camera, size=SIZE[kind]).image).save(path, quality=90)
+        Image.fromarray(phantom.image).save(path, quality=90)
         distinct.append(path.read_bytes())
         path.unlink()
     names = [f"{index:05d}.jpg" for index in range(count)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
@@ -10,10 +9,9 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
-import bad_input
 import numpy as np
 import pytest
 import torch
@@ -27,17 +25,14 @@ from bundle.errors import CallError, UnreadablePhotographError
 from bundle.networks.unet import DiscCupUNet
 from bundle.networks.weights import load_weights
 from bundle.stages import BUNDLE_ROOT, run_stage
+from tests.robustness import bad_input
 from tests.robustness.bad_input import Case, picture
+from tests.support.opener import Opener
+from tests.support.permissions import as_nobody
+from tests.support.stages import TINY_CROPS, rows
 
 READ = {"ok", "review", "no_disc"}
-TINY = {
-    "network_def#backbone": "efficientnet-lite0-small",
-    "network_def#decoder_channels": [16, 16, 8, 8],
-    "image_size": 64,
-    "view": "crop",
-}
 CATALOGUE = [*bad_input.truncated(), *bad_input.formats(), *bad_input.medical()]
-NOT_ROOT = 65534
 MOST_MEMORY_KB = 3_000_000
 
 
@@ -54,14 +49,11 @@ def write(folder: Path, cases: Iterable[Case]) -> None:
         path.write_bytes(case.content)
 
 
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def segment(folder: Path, output: Path, checkpoint: Path) -> tuple[int, dict[str, dict[str, str]]]:
     """The exit status and the report's rows by photograph, of which no two may be the same."""
-    status = run_stage("inference", dataset_dir=str(folder), output_dir=str(output), checkpoint=str(checkpoint), **TINY)
+    status = run_stage(
+        "inference", dataset_dir=str(folder), output_dir=str(output), checkpoint=str(checkpoint), **TINY_CROPS
+    )
     table = rows(output / "report.csv")
     by_name = {row["image"]: row for row in table}
     assert len(by_name) == len(table)
@@ -100,7 +92,7 @@ def test_bombs_are_defused_within_three_gigabytes(tmp_path: Path) -> None:
     code = (
         "import json, pathlib, re, sys\n"
         "from bundle.errors import UnreadablePhotographError\n"
-        "from bundle.photographs import PhotographReader\n"
+        "from bundle.data.photograph_reader import PhotographReader\n"
         "reasons = {}\n"
         "for path in sys.argv[1:]:\n"
         "    try:\n"
@@ -200,24 +192,6 @@ def test_links_pipes_sockets_and_folders_neither_hang_nor_stop(tmp_path, checkpo
     assert "link to nowhere" in table["dangling.png"]["reason"]
 
 
-def as_nobody(check: Callable[[], object]) -> None:
-    """Run ``check`` in a child that is not root, for root may read everything."""
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            if os.getuid() == 0:
-                os.setgid(NOT_ROOT)
-                os.setuid(NOT_ROOT)
-            check()
-            code = 0
-        except BaseException as error:
-            print(repr(error), file=sys.stderr, flush=True)
-        finally:
-            os._exit(code)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-
-
 def test_what_may_not_be_read_says_so(open_folder: Path, network: DiscCupUNet) -> None:
     closed = open_folder / "closed"
     closed.mkdir()
@@ -279,7 +253,7 @@ def test_a_bad_label_costs_its_own_photograph(case, tmp_path, checkpoint) -> Non
     (folder / "image").mkdir()
     for name in ("bad.png", "good.png"):
         (folder / "image" / name).write_bytes(picture())
-    settings = TINY | {"label_format": label_format, "checkpoint": str(checkpoint), "passes": 0}
+    settings = TINY_CROPS | {"label_format": label_format, "checkpoint": str(checkpoint), "passes": 0}
     status = run_stage("evaluation", dataset_dir=str(folder), output_dir=str(tmp_path / "out"), **settings)
     assert status == 1
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
@@ -296,16 +270,6 @@ def _load_pair(item: dict, label_format: str) -> None:
 
 
 # Checkpoints
-
-
-class _Opener:
-    """Unpickled without care, it makes a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return (Path.touch, (self.path,))
 
 
 def bad_checkpoint(kind: str, network: DiscCupUNet, path: Path) -> None:
@@ -332,8 +296,8 @@ def bad_checkpoint(kind: str, network: DiscCupUNet, path: Path) -> None:
             "sparse": {**state, first: torch.zeros(shape).to_sparse()},
             "complex": {**state, first: torch.zeros(shape, dtype=torch.complex64)},
             "meta": {**state, first: torch.zeros(shape, device="meta")},
-            "opener": {**state, first: _Opener(path.with_name("opened"))},
-            "opener in a list": [_Opener(path.with_name("opened"))],
+            "opener": {**state, first: Opener(path.with_name("opened"))},
+            "opener in a list": [Opener(path.with_name("opened"))],
             "network": network,
             "another architecture": torch.nn.Linear(3, 4).state_dict(),
             "one more": {**state, "extra\nline": torch.zeros(1)},
@@ -384,6 +348,6 @@ def test_an_impossible_checkpoint_is_a_wrong_call(name, network, tmp_path) -> No
 
 def test_the_opener_would_open(tmp_path: Path) -> None:
     """The proof above is none if the pickle does nothing."""
-    torch.save(_Opener(tmp_path / "opened"), tmp_path / "model.pt")
+    torch.save(Opener(tmp_path / "opened"), tmp_path / "model.pt")
     torch.load(tmp_path / "model.pt", weights_only=False)
     assert (tmp_path / "opened").exists()

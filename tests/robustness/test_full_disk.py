@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 
 from bundle.errors import CallError
-from bundle.io.files import atomic_write, check_output_dir
 from bundle.stages import run_stage
-from tests.robustness import kill_check  # noqa: E402
-from tests.robustness.test_bad_input import as_nobody
+from tests.robustness import kill_check
 
 LIMIT = 20_000
 """Bytes a file: enough for a log, too few for weights, pseudo-labels and overlays."""
@@ -122,26 +120,3 @@ def test_an_output_folder_that_is_a_file(stage, tmp_path):
         with pytest.raises(CallError, match=f"{folder} cannot be written to"):
             run_stage(stage, dataset_dir=str(tmp_path), output_dir=str(folder), logging_file=False)
     assert (tmp_path / "file").read_text() == "mine"
-
-
-def test_what_is_checked_leaves_nothing_behind(tmp_path):
-    check_output_dir(tmp_path / "a" / "b")
-    assert list((tmp_path / "a" / "b").iterdir()) == []
-
-
-def test_a_closed_folder(open_folder):
-    open_folder.chmod(0o555)
-
-    def check():
-        with pytest.raises(CallError, match="Permission denied"):
-            check_output_dir(open_folder)
-
-    as_nobody(check)
-
-
-def test_other_errors_pass(tmp_path):
-    with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "a.txt"):
-        (tmp_path.parent / "nowhere" / "b").read_text()
-    with pytest.raises(RuntimeError, match="mine"), atomic_write(tmp_path / "a.txt"):
-        raise RuntimeError("mine")
-    assert list(tmp_path.iterdir()) == []

@@ -24,6 +24,7 @@ from bundle.networks.unet import DiscCupUNet
 from bundle.stages import run_stage
 from tests.robustness.bad_input import SEEDS, nifti, picture
 from tests.robustness.fuzzing import mutant, mutated
+from tests.support.stages import TINY_CROPS
 
 MOST_SECONDS = 10
 MOST_MEMORY_KB = 3_000_000
@@ -101,8 +102,7 @@ def test_mutated_files_get_a_row_each_from_load_to_report(network: DiscCupUNet, 
         (tmp_path / "in" / name).write_bytes(content)
         names.add(name)
     torch.save(network.state_dict(), tmp_path / "model.pt")
-    small = {"network_def#backbone": "efficientnet-lite0-small", "network_def#decoder_channels": [16, 16, 8, 8]}
-    small |= {"image_size": 32, "view": "crop", "checkpoint": str(tmp_path / "model.pt")}
+    small = TINY_CROPS | {"image_size": 32, "checkpoint": str(tmp_path / "model.pt")}
     started = time.monotonic()
     status = run_stage("inference", dataset_dir=str(tmp_path / "in"), output_dir=str(tmp_path / "out"), **small)
     assert time.monotonic() - started < 10 * MOST_SECONDS

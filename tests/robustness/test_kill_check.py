@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bundle.networks.weights import save_weights
-from tests.robustness import kill_check  # noqa: E402
+from tests.robustness import kill_check
 
 
 @pytest.fixture(scope="module")

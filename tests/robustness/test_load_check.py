@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.robustness import load_check  # noqa: E402
+from tests.robustness import load_check
 
 
 def test_every_file_is_accounted_for_and_what_is_amiss_is_named(tmp_path, capsys):

@@ -7,9 +7,8 @@ import ast
 import pytest
 
 from bundle.stages import BUNDLE_ROOT
-from tests.robustness import mutation_check  # noqa: E402
-
-Mutant = mutation_check.Mutant
+from tests.robustness import mutants, mutation_check
+from tests.robustness.mutants import Mutant
 
 FORMULA = '''"""Area."""
 
@@ -75,8 +74,8 @@ def test_tests_that_fail_anyway_are_refused(project):
 
 
 def test_the_curated_mutants_fit_the_code():
-    texts = {name: (BUNDLE_ROOT / name).read_text(encoding="utf-8") for name in mutation_check.TESTS}
-    broken = [(mutant.file, mutant.apply(texts[mutant.file])) for mutant in mutation_check.CURATED]
+    texts = {name: (BUNDLE_ROOT / name).read_text(encoding="utf-8") for name in mutants.TESTS}
+    broken = [(mutant.file, mutant.apply(texts[mutant.file])) for mutant in mutants.CURATED]
     assert len(set(broken)) == len(broken) >= 60
     for file, text in broken:
         assert text != texts[file]
@@ -108,4 +107,4 @@ def test_every_reason_belongs_to_a_mutant_there_is():
         (mutant.file, mutant.where, " ".join(mutant.old.split()), mutant.new)
         for mutant in mutation_check.drawn(10**6, 0)
     }
-    assert set(mutation_check.EQUIVALENT) <= found
+    assert set(mutants.EQUIVALENT) <= found

@@ -45,7 +45,7 @@ def write_dicom(path: Path, seed: int) -> Path:
     meta.MediaStorageSOPClassUID = OphthalmicPhotography8BitImageStorage
     meta.MediaStorageSOPInstanceUID = generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset = pydicom.dataset.FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset = pydicom.dataset.FileDataset(path, {}, file_meta=meta, preamble=b"\0" * 128)
     dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -80,8 +80,8 @@ def contents(path: Path) -> bytes:
     if path.suffix == ".html":
         pictures = [base64.b64decode(data) for data in re.findall(rb"base64,([A-Za-z0-9+/=]+)", content)]
         assert pictures
-        for picture in pictures:
-            with Image.open(io.BytesIO(picture)) as opened:
+        for embedded in pictures:
+            with Image.open(io.BytesIO(embedded)) as opened:
                 assert not opened.getexif()
         return re.sub(rb"base64,[A-Za-z0-9+/=]+", b"", content) + b"".join(pictures)
     return content

@@ -21,16 +21,16 @@ from bundle.report.report import write_report
 from bundle.results import Segmentation
 from bundle.stages import BUNDLE_ROOT, run_stage
 from tests.robustness.bad_input import dicom, picture
+from tests.support.stages import TINY_CROPS
 
-TINY = {
-    "network_def#backbone": "efficientnet-lite0-small",
-    "network_def#decoder_channels": [16, 16, 8, 8],
-    "image_size": 64,
-    "view": "crop",
-}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "yaml.load", "marshal.loads"}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
-SOURCES = sorted([*(BUNDLE_ROOT / "bundle").rglob("*.py"), *(BUNDLE_ROOT / "scripts").rglob("*.py")])
+SOURCES = sorted(
+    path
+    for folder in ("bundle", "scripts", "tests/robustness")
+    for path in (BUNDLE_ROOT / folder).rglob("*.py")
+    if not path.name.startswith("test_")
+)
 
 
 def faults(source: str) -> Iterator[str]:
@@ -77,7 +77,7 @@ def test_the_search_passes_what_is_allowed() -> None:
     assert list(faults(allowed)) == []
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(BUNDLE_ROOT).as_posix())
 def test_no_code_runs_what_data_says(path: Path) -> None:
     assert list(faults(path.read_text(encoding="utf-8"))) == []
 
@@ -85,7 +85,7 @@ def test_no_code_runs_what_data_says(path: Path) -> None:
 @pytest.fixture
 def settings(network: DiscCupUNet, tmp_path: Path) -> dict:
     torch.save(network.state_dict(), tmp_path / "model.pt")
-    return TINY | {"checkpoint": str(tmp_path / "model.pt"), "output_dir": str(tmp_path / "out")}
+    return TINY_CROPS | {"checkpoint": str(tmp_path / "model.pt"), "output_dir": str(tmp_path / "out")}
 
 
 def test_nothing_in_the_photographs_folder_is_taken_for_code_or_config(settings, tmp_path, monkeypatch) -> None:

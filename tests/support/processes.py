@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import socket
 import traceback
@@ -25,7 +26,9 @@ class Processes:
 
     def restart(self, rank: int) -> None:
         """A new worker in the place of one that was killed."""
-        context = torch.multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("forkserver")
+        # Imported once, by the server that all of them are forked from; autograd forbids to fork from this process.
+        context.set_forkserver_preload(["bundle.stages", "ignite.distributed", "monai.bundle", "monai.transforms"])
         self.pipes[rank], there = context.Pipe()
         self.workers[rank] = context.Process(target=_serve, args=(rank, there), daemon=True)
         self.workers[rank].start()

@@ -22,7 +22,8 @@ def items(tmp_path_factory) -> list[dict]:
 
 
 def read(folder, item) -> tuple[np.ndarray, np.ndarray]:
-    return tuple(np.asarray(Image.open(folder / kind / f"{item['name']}.png")) for kind in ("image", "label"))
+    image, label = (np.asarray(Image.open(folder / kind / f"{item['name']}.png")) for kind in ("image", "label"))
+    return image, label
 
 
 def original(item) -> tuple[np.ndarray, np.ndarray]:

@@ -50,6 +50,7 @@ def test_image_and_label_stay_a_pair():
 
 def test_far_pixels_do_not_move():
     grid = cup_size_grid(eye(0.5), 0.7)
+    assert grid is not None
     assert np.abs(grid - np.indices((128, 128)))[:, 0, 0].max() < 1e-3
     # The new cup's edge, 0.7 of the disc's radius of 40 px from the centre, comes from the old one's, at 0.5.
     assert grid[:, 60, 68 + 28] == pytest.approx([60, 68 + 20], abs=0.7)
@@ -69,6 +70,7 @@ def test_what_has_no_cup_or_no_rim_is_left_alone(label):
 
 def test_a_disc_cut_by_the_edge_gives_finite_coordinates():
     grid = cup_size_grid(eye(0.5, centre=(5.0, 120.0)), 0.7)
+    assert grid is not None
     assert np.isfinite(grid).all()
 
 
@@ -78,7 +80,7 @@ def test_a_ratio_beyond_the_disc_is_refused():
 
 
 def test_the_same_state_draws_the_same_size_whatever_was_seen_before():
-    def ratios(first: np.ndarray) -> list[float]:
+    def ratios(first: np.ndarray) -> list[tuple[float, bool]]:
         transform = RandCupSized(["image", "label"], prob=0.5)
         transform.set_random_state(3)
         out = []

@@ -111,7 +111,8 @@ def test_all_keys_get_the_view_of_the_first_and_labels_stay_labels():
 
 def centroid(weights: torch.Tensor) -> tuple[float, float]:
     x, y = torch.meshgrid(torch.arange(weights.shape[0]), torch.arange(weights.shape[1]), indexing="ij")
-    return tuple(((axis * weights).sum() / weights.sum()).item() for axis in (x, y))
+    total = weights.sum()
+    return ((x * weights).sum() / total).item(), ((y * weights).sum() / total).item()
 
 
 def blob(width: int, height: int, x: float, y: float, radius: float) -> torch.Tensor:

@@ -27,6 +27,14 @@ class Corner(nn.Module):
         return z
 
 
+class Pointwise(nn.Module):
+    """Calls bright pixels disc, each by itself."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        disc = 8 * x[:, 0] - 4
+        return torch.stack((torch.zeros_like(disc), disc, disc - 1), dim=1)
+
+
 ALL = ((), (2,), (3,), (2, 3))
 
 
@@ -98,13 +106,8 @@ def test_what_a_magnified_view_cannot_see_is_no_disagreement():
     """A disc at the picture's edge, outside the middle half that a view magnified twice shows."""
     image = torch.zeros(1, 3, 32, 32)
     image[:, :, :4] = 1.0
-
-    def pointwise(inputs):
-        disc = 8 * inputs[:, 0] - 4
-        return torch.stack((torch.zeros_like(disc), disc, disc - 1), dim=1)
-
-    together = ViewConsensus(((),), (1.0, 2.0)).agreement(image, pointwise)
+    together = ViewConsensus(((),), (1.0, 2.0)).agreement(image, Pointwise())
     assert together[0, 0] == 1
     image[:, :, 14:18] = 1.0
     image[:, :, :, :16] = 0.5
-    assert ViewConsensus(((),), (1.0, 2.0)).agreement(image, pointwise)[0, 0] < 1
+    assert ViewConsensus(((),), (1.0, 2.0)).agreement(image, Pointwise())[0, 0] < 1

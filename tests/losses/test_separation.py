@@ -1,26 +1,14 @@
-"""The losses are their formulas, are finite where nothing is trusted, and let the gradient through to F."""
+"""The separation loss is the cosine of cup and rim, finite where one is absent, and lets the gradient through to F."""
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from bundle.losses.base import AdaptationLoss, masked_mean
-from bundle.losses.consistency import ConsistencyLoss
-from bundle.losses.pseudo_label import PseudoLabelLoss
 from bundle.losses.separation import SeparationLoss
-from bundle.networks.outputs import AdaptationOutput
 from bundle.refinement.class_features import ClassFeatures, GradientFeatures
-
-WIDTH, HEIGHT, K = 8, 6, 8
-
-
-def random(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+from tests.support.losses import HEIGHT, WIDTH, K, output_of, random
+from tests.support.tensors import gradient_of
 
 
 class FixedWeights(GradientFeatures):
@@ -30,64 +18,12 @@ class FixedWeights(GradientFeatures):
         return ClassFeatures(features.new_ones(len(features), 1, 2, features.shape[1]), features)
 
 
-def output_of(network, features: torch.Tensor) -> AdaptationOutput:
-    return AdaptationOutput(
-        network, torch.zeros(len(features), 3, *features.shape[2:]), features, network.segmentation_head(features)
-    )
-
-
 def target_of(count: int = 1, cup_columns: int = 3, rim_columns: int = 3) -> dict[str, torch.Tensor]:
     """Cup in the first columns, rim behind it, all trusted."""
     label = torch.zeros(count, 2, WIDTH, HEIGHT)
     label[:, 0, : cup_columns + rim_columns] = 1
     label[:, 1, :cup_columns] = 1
     return {"label": label, "mask": torch.ones_like(label)}
-
-
-def test_the_anchor_holds_untrusted_pixels_to_their_probability(network):
-    logits = random(2, 3, WIDTH, HEIGHT, seed=0)
-    label = (random(2, 2, WIDTH, HEIGHT, seed=1) > 0).float()
-    mask = (random(2, 2, WIDTH, HEIGHT, seed=2) > 0.5).float()
-    probability = random(2, 2, WIDTH, HEIGHT, seed=3).sigmoid()
-    output, target = AdaptationOutput(network, logits, logits, logits), {"label": label, "mask": mask}
-    target["probability"] = probability
-    p = torch.stack((logits.softmax(1)[:, 1:].sum(1), logits.softmax(1)[:, 2]), dim=1)
-    cross_entropy = -(probability * p.log() + (1 - probability) * (1 - p).log()) * (1 - mask)
-    extra = (cross_entropy.sum((0, 2, 3)) / mask.sum((0, 2, 3))).mean()
-    found = PseudoLabelLoss(anchor=0.5)(output, target) - PseudoLabelLoss()(output, target)
-    assert torch.allclose(found, 0.5 * extra, atol=1e-5)
-
-
-def test_a_negative_anchor_is_refused():
-    with pytest.raises(ValueError, match="-1"):
-        PseudoLabelLoss(anchor=-1)
-
-
-def test_pseudo_label_loss_is_the_masked_cross_entropy(network):
-    logits = 3 * random(2, 3, WIDTH, HEIGHT)
-    label = (random(2, 2, WIDTH, HEIGHT, seed=1) > 0).float()
-    mask = (random(2, 2, WIDTH, HEIGHT, seed=2) > 0.5).float()
-    mask[:, 1] *= random(2, WIDTH, HEIGHT, seed=3) > 0.5
-    found = PseudoLabelLoss()(AdaptationOutput(network, logits, logits, logits), {"label": label, "mask": mask})
-    p = logits.double().softmax(dim=1)
-    means = []
-    for c in range(2):
-        total, count = 0.0, 0
-        for b, x, y in torch.nonzero(mask[:, c]).tolist():
-            q = p[b, 2, x, y] + (p[b, 1, x, y] if c == 0 else 0)
-            total -= math.log(q if label[b, c, x, y] else 1 - q)
-            count += 1
-        means.append(total / count)
-    assert found.item() == pytest.approx(sum(means) / 2, rel=1e-5)
-
-
-def test_pseudo_label_loss_without_a_trusted_pixel_is_0_with_a_finite_gradient(network):
-    logits = (1e3 * random(1, 3, WIDTH, HEIGHT)).requires_grad_()
-    target = {"label": torch.ones(1, 2, WIDTH, HEIGHT), "mask": torch.zeros(1, 2, WIDTH, HEIGHT)}
-    loss = PseudoLabelLoss()(AdaptationOutput(network, logits, logits, logits), target)
-    loss.backward()
-    assert loss.item() == 0
-    assert (logits.grad == 0).all()
 
 
 def features_of(cup: list[float], rim: list[float], elsewhere: list[float], count: int = 1) -> torch.Tensor:
@@ -162,7 +98,7 @@ def test_separation_loss_of_an_absent_structure_is_0_with_a_finite_gradient(netw
     loss = SeparationLoss(GradientFeatures())(output_of(network, features), target_of(2, cup, rim))
     loss.backward()
     assert loss.item() == 0
-    assert (features.grad == 0).all()
+    assert (gradient_of(features) == 0).all()
 
 
 def test_one_absent_cup_beside_a_good_photograph_does_no_harm(network):
@@ -175,8 +111,8 @@ def test_one_absent_cup_beside_a_good_photograph_does_no_harm(network):
         output_of(network, features[1:]), {key: value[1:] for key, value in target.items()}
     )
     assert both.item() == pytest.approx(alone.item(), rel=1e-5)
-    assert features.grad.isfinite().all()
-    assert (features.grad[0] == 0).all()
+    assert gradient_of(features).isfinite().all()
+    assert (gradient_of(features)[0] == 0).all()
 
 
 def test_separation_loss_by_a_slow_loop_on_real_gradient_features(network):
@@ -219,73 +155,3 @@ def test_a_step_down_the_gradient_of_f_separates_the_classes(network):
 def test_separation_loss_takes_no_features_without_a_gradient(features):
     with pytest.raises(ValueError, match="layer 'head' and mode 'cam'"):
         SeparationLoss(features)
-
-
-class Constant(nn.Module):
-    def __init__(self, value: float) -> None:
-        super().__init__()
-        self.value = nn.Parameter(torch.tensor(value))
-
-    def forward(self, output, target):
-        return self.value * 1
-
-
-def test_adaptation_loss_is_the_weighted_sum_of_the_losses_that_are_named():
-    losses = {"a": Constant(2.0), "b": Constant(3.0), "c": Constant(torch.nan)}
-    loss = AdaptationLoss(losses, {"b": 0.5, "a": 2.0})
-    total = loss(None, {})
-    total.backward()
-    assert total.item() == 5.5
-    assert total.shape == ()
-    assert loss.values == {"b": 3.0, "a": 2.0}
-    assert (losses["a"].value.grad, losses["b"].value.grad) == (2.0, 0.5)
-
-
-def test_adaptation_loss_refuses_an_unknown_name():
-    with pytest.raises(ValueError, match=r"unknown losses \['z'\]; there are \['a'\]"):
-        AdaptationLoss({"a": Constant(1.0)}, {"a": 1.0, "z": 1.0})
-
-
-def taught(logits: torch.Tensor, teacher: torch.Tensor) -> AdaptationOutput:
-    features = torch.zeros(len(logits), 1, *logits.shape[2:])
-    known = AdaptationOutput(None, features, features, teacher)
-    return AdaptationOutput(None, features, features, logits, known)
-
-
-def test_consistency_is_the_cross_entropy_by_the_size_of_each_structure():
-    generator = torch.Generator().manual_seed(0)
-    logits, teacher = (torch.randn(2, 3, 6, 4, generator=generator) for _ in range(2))
-    found = ConsistencyLoss(dice=0.5)(taught(logits, teacher), {})
-    p, q = (np.exp(z.numpy().astype(np.float64)) for z in (logits, teacher))
-    p, q = p / p.sum(axis=1, keepdims=True), q / q.sum(axis=1, keepdims=True)
-    terms = []
-    for a, b in ((p[:, 1] + p[:, 2], q[:, 1] + q[:, 2]), (p[:, 2], q[:, 2])):
-        entropy = -(b * np.log(a) + (1 - b) * np.log(1 - a)).sum() / b.sum()
-        terms.append(entropy + 0.5 * (1 - 2 * (a * b).sum() / (a.sum() + b.sum())))
-    assert found.item() == pytest.approx(np.mean(terms), rel=1e-5)
-
-
-def test_consistency_teaches_the_student_alone_and_survives_a_teacher_who_sees_nothing():
-    logits = torch.randn(1, 3, 6, 4, requires_grad=True)
-    nothing = torch.zeros(1, 3, 6, 4)
-    nothing[:, 0] = 60.0
-    loss = ConsistencyLoss(dice=1.0)(taught(logits, nothing), {})
-    loss.backward()
-    assert loss.isfinite()
-    assert logits.grad.isfinite().all()
-    assert logits.grad.abs().sum() > 0
-
-
-def test_consistency_needs_a_teacher():
-    output = AdaptationOutput(None, torch.zeros(1), torch.zeros(1), torch.zeros(1, 3, 2, 2))
-    with pytest.raises(ValueError, match="teacher"):
-        ConsistencyLoss()(output, {})
-    with pytest.raises(ValueError, match="dice"):
-        ConsistencyLoss(dice=-1)
-
-
-def test_the_mean_of_one_pixel_is_that_pixel():
-    features = torch.arange(2.0 * 3 * 4 * 5).view(2, 3, 4, 5)
-    mask = torch.zeros(2, 4, 5, dtype=torch.bool)
-    mask[0, 1, 2] = True
-    assert torch.equal(masked_mean(features, mask), torch.stack((features[0, :, 1, 2], torch.zeros(3))))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from bundle.synthetic.cameras import CAMERA_STYLES, CameraStyle
+from bundle.synthetic.cameras import CAMERA_STYLES
 from bundle.synthetic.phantoms.photographs import make_crop, make_photograph, write_dataset
 from bundle.synthetic.phantoms.shapes import Phantom
 
@@ -96,29 +96,6 @@ def test_disc_center_is_the_labels_center_of_mass(crops: list[Phantom], photogra
     for phantom in [*crops, *photographs]:
         row, column = ndimage.center_of_mass(phantom.label >= 1)
         assert phantom.disc_center_xy == pytest.approx((column, row), abs=0.4)
-
-
-@pytest.mark.parametrize("make", [make_crop, make_photograph])
-def test_another_camera_shows_the_same_anatomy_differently(make: Callable[..., Phantom]) -> None:
-    size = (160, 120)
-    plain = make(5, size=size)
-    for camera in CAMERA_STYLES:
-        other = make(5, size=size, camera=camera)
-        np.testing.assert_array_equal(other.label, plain.label)
-        assert (other.camera, other.laterality, other.vcdr) == (camera, plain.laterality, plain.vcdr)
-        if camera != "plain":
-            difference = np.abs(other.image.astype(int) - plain.image.astype(int)).mean()
-            assert difference > 5, camera
-
-
-def test_camera_styles_do_what_their_names_say() -> None:
-    means = {camera: make_crop(2, camera=camera, size=128).image.mean(axis=(0, 1)) for camera in CAMERA_STYLES}
-    spread = {camera: make_crop(2, camera=camera, size=128).image.std() for camera in CAMERA_STYLES}
-    assert means["dim_blurred"].sum() < 0.8 * means["plain"].sum()
-    assert means["tight_red"][0] / means["tight_red"].sum() > means["plain"][0] / means["plain"].sum()
-    assert means["cool_hazy"][2] / means["cool_hazy"].sum() > means["plain"][2] / means["plain"].sum()
-    assert spread["harsh"] > spread["plain"] > spread["cool_hazy"]
-    assert all(isinstance(style, CameraStyle) and style.name == name for name, style in CAMERA_STYLES.items())
 
 
 def test_size_changes_the_grid_and_not_the_eye() -> None:
@@ -245,8 +222,9 @@ def test_dataset_without_labels_has_no_label_folder(tmp_path: Path) -> None:
         (lambda folder: make_photograph(0, size=(0, 100)), r"size is \(0, 100\).*at least 32"),
         (lambda folder: make_crop(0, disc_share=0.0), "disc_share is 0.0.*0.005"),
         (lambda folder: make_crop(0, disc_share=0.9), "disc_share is 0.9.*0.005"),
-        (lambda folder: make_photograph(0, laterality="both"), "laterality is 'both'.*right.*left"),
-        (lambda folder: write_dataset(folder, 1, kind="scan"), "kind is 'scan'.*crop.*photograph"),
+        # The type checker refuses these two already; a caller without one must be told too.
+        (lambda folder: make_photograph(0, laterality="both"), "laterality is 'both'.*right.*left"),  # type: ignore[arg-type]
+        (lambda folder: write_dataset(folder, 1, kind="scan"), "kind is 'scan'.*crop.*photograph"),  # type: ignore[arg-type]
         (lambda folder: write_dataset(folder, 0, kind="crop"), "count is 0.*at least 1"),
         (lambda folder: write_dataset(folder, 1, kind="crop", cameras=()), r"cameras is \(\).*plain"),
         (lambda folder: write_dataset(folder, 2, kind="crop", cameras=("plain", "polaroid")), "polaroid.*plain"),
