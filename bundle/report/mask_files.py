@@ -16,7 +16,7 @@ from monai.utils import optional_import
 from pydicom.sr.codedict import codes
 from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
-import bundle
+from bundle._version import __version__
 from bundle.data.formats import DICOM_SUFFIXES, has_dicom_preamble
 from bundle.errors import CallError
 from bundle.io.png import write_png
@@ -80,7 +80,7 @@ def _segmentation(label: Label, source_uids: tuple[str, str] | None) -> pydicom.
     """The DICOM Segmentation of a label; without references if there is no DICOM image to refer to."""
     highdicom, _ = optional_import("highdicom")
     algorithm = highdicom.AlgorithmIdentificationSequence(
-        name="fundus-bundle", family=codes.DCM.ArtificialIntelligence, version=bundle.__version__
+        name="fundus-bundle", family=codes.DCM.ArtificialIntelligence, version=__version__
     )
     types = (
         ("optic disc", highdicom.sr.CodedConcept("81016008", "SCT", "Optic nerve head")),
@@ -108,7 +108,7 @@ def _segmentation(label: Label, source_uids: tuple[str, str] | None) -> pydicom.
         instance_number=1,
         manufacturer="fundus-bundle",
         manufacturer_model_name="research use only",
-        software_versions=bundle.__version__,
+        software_versions=__version__,
         device_serial_number="none",
         content_label="DISC_AND_CUP",
         # A photograph without a disc has two empty segments, which says more than none.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
 from bundle.refinement.pseudo_labels import PseudoLabelStore
@@ -96,20 +95,7 @@ def test_a_deeper_layer_gives_pseudo_labels_too(items, refine, tmp_path):
     assert all(arrays(tmp_path, f"p{i}")["mask"].any() for i in range(2))
 
 
-def test_heat_maps_of_a_deeper_layer_are_refused_before_anything_runs(items, refine, tmp_path):
-    with pytest.raises(ValueError, match=r"prob\+cam"):
-        refine(tmp_path, items[:1], layer="decoder.blocks.1", uncertainty="prob+cam")
-
-
 def test_unreadable_photographs_are_left_out(items, refine, tmp_path):
     PseudoLabelStore(tmp_path, "f").pending(items)
     refine(tmp_path, [None, None, items[0], None, items[1]], batch_size=2)
     assert sorted(path.name for path in (tmp_path / "pseudo_labels").iterdir()) == ["p0.npz", "p1.npz"]
-
-
-@pytest.mark.parametrize(
-    ("argument", "words"), [({"uncertainty": "entropy"}, "uncertainty must be"), ({"passes": 1}, "two passes")]
-)
-def test_bad_arguments_are_refused(items, refine, tmp_path, argument, words):
-    with pytest.raises(ValueError, match=words):
-        refine(tmp_path, items, **argument)
