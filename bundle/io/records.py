@@ -46,23 +46,19 @@ class Records:
     def pending(self, items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """The items that have no record yet, in their order.
 
-        Records that do not count, of these photographs or of others that are gone, are removed with the files that they
-        name, before anything is done anew: what lies next to the new results would no longer belong to them.
+        Records of theirs that do not count are removed, with the files that they name, before anything is done anew:
+        what lies next to the new results would no longer belong to them.
 
         Args:
             items: photographs with ``name`` and ``image`` (a path).
         """
-        waiting, valid = [], set()
+        waiting = []
         for item in items:
             content = self.load(item)
             files = [] if content is None else content.get("files", [])
             if content is None or not content["final"] or not all((self.output_dir / path).is_file() for path in files):
+                self._discard(self._path(item))
                 waiting.append(item)
-            else:
-                valid.add(self._path(item).name)
-        for record in self.folder.glob("*.json") if self.folder.is_dir() else ():
-            if record.name not in valid:
-                self._discard(record)
         return waiting
 
     def _discard(self, record: Path) -> None:
