@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 
 import pytest
 import torch
 
 from bundle.handlers.checkpoint import ResumableCheckpoint
+from bundle.networks.weights import save_weights
 from bundle.synthetic.phantoms.photographs import write_dataset
 from tests.support.stages import run, same_weights, weights
 
@@ -19,10 +21,11 @@ def target(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def checkpoint(network, tmp_path):
-    torch.save(network.state_dict(), tmp_path / "model.pt")
-    return tmp_path / "model.pt"
+@pytest.fixture(scope="module")
+def checkpoint(_tiny_network, tmp_path_factory):
+    path = tmp_path_factory.mktemp("checkpoint") / "model.pt"
+    save_weights(_tiny_network, path)
+    return path
 
 
 def adapt(recipe, dataset_dir, output_dir, checkpoint):
@@ -31,25 +34,30 @@ def adapt(recipe, dataset_dir, output_dir, checkpoint):
     return weights(output_dir)
 
 
+@pytest.fixture(scope="module")
+def adapted(target, checkpoint, tmp_path_factory):
+    """``adapted(recipe)``: the weights of an undisturbed adaptation, made once."""
+    return functools.cache(lambda recipe: adapt(recipe, target, tmp_path_factory.mktemp(recipe), checkpoint))
+
+
 @pytest.mark.usefixtures("_determinism")
 @pytest.mark.parametrize("recipe", ["pfa", "dac"])
-def test_a_recipe_trains_all_but_the_head_and_sees_no_labels(recipe, target, checkpoint, tmp_path):
-    adapted = adapt(recipe, target, tmp_path / "a", checkpoint)
+def test_a_recipe_trains_all_but_the_head_and_sees_no_labels(recipe, adapted, target, checkpoint, tmp_path):
     before = torch.load(checkpoint, weights_only=True)
-    assert all(value.isfinite().all() for value in adapted.values())
-    changed = {key for key in before if not torch.equal(before[key], adapted[key])}
+    after = adapted(recipe)
+    assert all(value.isfinite().all() for value in after.values())
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
     assert not any(key.startswith("segmentation_head") for key in changed)
     assert {"encoder._conv_stem.weight", "decoder.blocks.0.convs.conv_0.conv.weight"} <= changed
-    assert same_weights(adapted, adapt(recipe, target, tmp_path / "again", checkpoint))
+    assert same_weights(after, adapt(recipe, target, tmp_path / "again", checkpoint))
     shutil.copytree(target / "image", tmp_path / "unlabelled" / "image", copy_function=shutil.copy2)
     assert (target / "label").is_dir()
-    assert same_weights(adapted, adapt(recipe, tmp_path / "unlabelled", tmp_path / "b", checkpoint))
+    assert same_weights(after, adapt(recipe, tmp_path / "unlabelled", tmp_path / "b", checkpoint))
 
 
 @pytest.mark.usefixtures("_determinism")
 @pytest.mark.parametrize("recipe", ["pfa", "dac"])
-def test_a_recipe_resumes_exactly(recipe, target, checkpoint, tmp_path, monkeypatch):
-    whole = adapt(recipe, target, tmp_path / "whole", checkpoint)
+def test_a_recipe_resumes_exactly(recipe, adapted, target, checkpoint, tmp_path, monkeypatch):
     save = ResumableCheckpoint.save
 
     def save_and_die(self, engine):
@@ -61,4 +69,4 @@ def test_a_recipe_resumes_exactly(recipe, target, checkpoint, tmp_path, monkeypa
         with pytest.raises(KeyboardInterrupt):
             adapt(recipe, target, tmp_path / "cut", checkpoint)
     assert not (tmp_path / "cut" / "model.pt").exists()
-    assert same_weights(whole, adapt(recipe, target, tmp_path / "cut", checkpoint))
+    assert same_weights(adapted(recipe), adapt(recipe, target, tmp_path / "cut", checkpoint))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,24 +19,8 @@ from bundle.stages import BUNDLE_ROOT, run_stage
 from bundle.synthetic.phantoms.photographs import make_crop
 from bundle.uncertainty.evaluator import AgreementEvaluator
 from tests.support.folders import files_in
+from tests.support.processes import forkserver
 from tests.support.stages import TINY_CROPS
-
-KILLED = """
-import json, os, signal, sys
-from bundle.io.records import Records
-from bundle.stages import run_stage
-
-save, saved = Records.save, []
-
-def save_and_die(self, item, content, final=True):
-    if len(saved) == {after}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    saved.append(item)
-    save(self, item, content, final)
-
-Records.save = save_and_die
-run_stage("{stage}", **json.loads(sys.argv[1]))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +54,28 @@ def seen(monkeypatch) -> list[str]:
     return names
 
 
-def kill_after(count: int, stage: str = "inference", **settings) -> None:
-    code = KILLED.replace("{after}", str(count)).replace("{stage}", stage)
-    done = subprocess.run([sys.executable, "-c", code, json.dumps(settings)], check=False, capture_output=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+def run_and_die(count: int, stage: str, settings: dict[str, Any]) -> None:
+    """In a process of its own: run a stage, and be killed at the record that follows on so many."""
+    torch.set_num_threads(1)
+    save = Records.save
+    saved: list[Any] = []
+
+    def save_and_die(self: Records, item: Any, *rest: Any) -> None:
+        if len(saved) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        saved.append(item)
+        save(self, item, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Records, "save", save_and_die)
+        run_stage(stage, **settings)
+
+
+def kill_after(count: int, stage: str = "inference", **settings: Any) -> None:
+    process = forkserver().Process(target=run_and_die, args=(count, stage, settings))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
 
 
 def test_a_killed_run_continues_to_the_same_files(folder, checkpoint, seen, tmp_path):

@@ -244,6 +244,8 @@ def test_a_cup_prior_that_is_not_believed_changes_nothing(target, checkpoint, tm
 
 @pytest.mark.parametrize("recipe", ["grad_cl", "plus"])
 def test_adaptation_resumes_exactly(recipe, adapted, target, checkpoint, tmp_path, monkeypatch):
+    """Also while it is watched, which the undisturbed run was not."""
+    settings = {"checkpoint": checkpoint, "recipe": recipe, "track_photographs": 4}
     save = ResumableCheckpoint.save
 
     def save_and_die(self, engine):
@@ -253,9 +255,9 @@ def test_adaptation_resumes_exactly(recipe, adapted, target, checkpoint, tmp_pat
     with monkeypatch.context() as patch:
         patch.setattr(ResumableCheckpoint, "save", save_and_die)
         with pytest.raises(KeyboardInterrupt):
-            run("adapt", target, tmp_path / "cut", checkpoint=checkpoint, recipe=recipe)
+            run("adapt", target, tmp_path / "cut", **settings)
     assert not (tmp_path / "cut" / "model.pt").exists()
-    run("adapt", target, tmp_path / "cut", checkpoint=checkpoint, recipe=recipe)
+    run("adapt", target, tmp_path / "cut", **settings)
     assert same_weights(weights(adapted(recipe)), weights(tmp_path / "cut"))
 
 

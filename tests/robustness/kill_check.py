@@ -31,12 +31,9 @@ from bundle.command_line import WRONG_CALL
 from bundle.errors import CallError
 from bundle.stages import run_stage
 from bundle.synthetic.phantoms.photographs import write_dataset
+from tests.support.processes import forkserver
+from tests.support.stages import TINY
 
-TINY = {
-    "network_def#backbone": "efficientnet-lite0-small",
-    "network_def#decoder_channels": [16, 16, 8, 8],
-    "image_size": 64,
-}
 SETTINGS: dict[str, dict[str, Any]] = {
     "training": {"pretrained": False, "batch_size": 4, "max_epochs": 6, "val_interval": 3, "warmup_epochs": 1},
     "refinement": {"view": "crop", "batch_size": 4},
@@ -108,10 +105,8 @@ def start(
 ) -> multiprocessing.process.BaseProcess:
     """Start a stage in a process of its own."""
     overrides = overrides_of(stage, output, folder, checkpoint) | dict(settings or {})
-    context = multiprocessing.get_context("forkserver")
     # Imports take longer than the stage; a kill among them would show nothing.
-    context.set_forkserver_preload(["bundle", "bundle.stages", "monai.bundle"])
-    process = context.Process(target=run_logged, args=(stage, overrides, f"{folder}.log"))
+    process = forkserver().Process(target=run_logged, args=(stage, overrides, f"{folder}.log"))
     process.start()
     return process
 

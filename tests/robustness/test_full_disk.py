@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import resource
 import subprocess
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from bundle.errors import CallError
 from bundle.stages import run_stage
 from tests.robustness import kill_check
+from tests.support.processes import forkserver
 
 LIMIT = 20_000
 """Bytes a file: enough for a log, too few for weights, pseudo-labels and overlays."""
@@ -67,8 +67,7 @@ def test_files_that_may_not_grow(stage, prepared, undisturbed):
     output, checkpoint = prepared
     folder = output / f"{stage}-limited"
     overrides = kill_check.overrides_of(stage, output, folder, checkpoint)
-    context = multiprocessing.get_context("forkserver")
-    process = context.Process(target=run_limited, args=(stage, overrides, f"{folder}.log"))
+    process = forkserver().Process(target=run_limited, args=(stage, overrides, f"{folder}.log"))
     process.start()
     ends_with_the_line(process, Path(f"{folder}.log"), "no room is left in")
     goes_on(stage, output, folder, checkpoint, undisturbed[stage])
@@ -98,8 +97,7 @@ def test_a_full_disk(stage, prepared, undisturbed, disk):
     mounted = disk(f"size={ROOM[stage]}")
     folder, log = mounted / "out", output / f"{stage}-full.log"
     overrides = kill_check.overrides_of(stage, output, folder, checkpoint)
-    context = multiprocessing.get_context("forkserver")
-    process = context.Process(target=kill_check.run_logged, args=(stage, overrides, str(log)))
+    process = forkserver().Process(target=kill_check.run_logged, args=(stage, overrides, str(log)))
     process.start()
     ends_with_the_line(process, log, "no room is left in")
     subprocess.run(["mount", "-o", "remount,size=50m", str(mounted)], check=True)

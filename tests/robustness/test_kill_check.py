@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -32,7 +34,7 @@ def test_a_torn_file_and_another_result_are_found(prepared, monkeypatch):
 
     def start(stage, output, folder, checkpoint):
         """Stands for a stage that writes in place and forgets where it was."""
-        process = kill_check.multiprocessing.get_context("fork").Process(target=write_in_place, args=(folder,))
+        process = multiprocessing.get_context("fork").Process(target=write_in_place, args=(folder,))
         process.start()
         return process
 
@@ -49,7 +51,7 @@ def write_in_place(folder: Path) -> None:
     with (folder / "mask.txt").open("w", buffering=1) as file:
         for line in range(100):
             file.write(f"{line}\n")
-            kill_check.time.sleep(0.01)
+            time.sleep(0.01)
 
 
 def test_equal_means_equal_to_the_last_bit(tmp_path, network):

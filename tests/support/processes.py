@@ -1,4 +1,4 @@
-"""Processes that stay, so that importing MONAI is paid for once, and form a group of PyTorch's for each job."""
+"""Processes of their own, for which importing MONAI is paid once."""
 
 from __future__ import annotations
 
@@ -7,15 +7,27 @@ import os
 import socket
 import traceback
 from collections.abc import Callable
+from multiprocessing.context import ForkServerContext
 from typing import Any
 
 import torch
 
 
-class Processes:
-    """``count`` workers on loopback; call it with a function of a module and its arguments.
+def forkserver() -> ForkServerContext:
+    """A context whose processes are forked from one server, which imports MONAI and the stages once for all of them.
 
-    The function runs in as many of them as asked for, with the environment that ``torchrun`` would give it.
+    Forking from the test process itself would be sooner still, but autograd forbids it after the first backward pass.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["bundle.stages", "ignite.distributed", "monai.bundle", "monai.transforms"])
+    return context
+
+
+class Processes:
+    """``count`` workers on loopback, which form a group of PyTorch's for each job.
+
+    Call it with a function of a module and its arguments. The function runs in as many of them as asked for, with the
+    environment that ``torchrun`` would give it.
     """
 
     def __init__(self, count: int) -> None:
@@ -26,9 +38,7 @@ class Processes:
 
     def restart(self, rank: int) -> None:
         """A new worker in the place of one that was killed."""
-        context = multiprocessing.get_context("forkserver")
-        # Imported once, by the server that all of them are forked from; autograd forbids to fork from this process.
-        context.set_forkserver_preload(["bundle.stages", "ignite.distributed", "monai.bundle", "monai.transforms"])
+        context = forkserver()
         self.pipes[rank], there = context.Pipe()
         self.workers[rank] = context.Process(target=_serve, args=(rank, there), daemon=True)
         self.workers[rank].start()

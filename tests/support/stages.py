@@ -38,9 +38,10 @@ def workflow(config: str, *overlays: str, **overrides: Any) -> ConfigWorkflow:
 
 
 def run(config: str, dataset_dir: str | Path, output_dir: str | Path, **overrides: Any) -> int:
-    """Run a stage, with few steps unless the overrides say otherwise, and return its exit status."""
+    """Run a stage, with few steps and unwatched unless the overrides say otherwise, and return its exit status."""
     settings = TINY | ({"pretrained": False, "batch_size": 4} if config == "train" else {"view": "crop"})
-    settings |= {"recipes#plus#max_epochs": 3, "recipes#plus#least_steps": 0} if config == "adapt" else {}
+    if config == "adapt":
+        settings |= {"recipes#plus#max_epochs": 3, "recipes#plus#least_steps": 0, "track_photographs": 0}
     settings |= overrides
     stage = workflow(config, dataset_dir=str(dataset_dir), output_dir=str(output_dir), **settings)
     try:
