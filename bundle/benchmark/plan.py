@@ -99,9 +99,14 @@ class Run:
 
 
 def plan(targets: Sequence[str], recipes: Sequence[str], seeds: Sequence[int]) -> list[Run]:
-    """All runs except the ablation's, those of the first seed before the others."""
+    """All runs except the ablation's, those of the first seed before the others.
+
+    Raises:
+        CallError: there is no such recipe.
+    """
+    again = {recipe for recipe in recipes if depends_on_seed(recipe)}
     runs = [Run(target, recipe, seed) for seed in seeds for target in targets for recipe in recipes]
-    return [run for run in runs if run.seed == seeds[0] or depends_on_seed(run.recipe)]
+    return [run for run in runs if run.seed == seeds[0] or run.recipe in again]
 
 
 def plan_ablation(targets: Sequence[str], seeds: Sequence[int]) -> list[Run]:
@@ -110,7 +115,11 @@ def plan_ablation(targets: Sequence[str], seeds: Sequence[int]) -> list[Run]:
 
 
 def depends_on_seed(recipe: str) -> bool:
-    """Whether anything is drawn at random, which is so only where something is trained."""
+    """Whether anything is drawn at random, which is so only where something is trained.
+
+    Raises:
+        CallError: there is no such recipe.
+    """
     return recipe == SUPERVISED or (recipe != SOURCE and settings_of(recipe)["max_epochs"] > 0)
 
 
