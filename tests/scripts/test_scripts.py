@@ -26,9 +26,12 @@ def test_a_script_is_a_short_command_line(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
-def test_a_script_explains_itself(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_script_explains_itself(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     main = runpy.run_path(str(path))["main"]
+    monkeypatch.setattr("sys.argv", [path.name, "--help"])
     with pytest.raises(SystemExit) as end:
-        main(["--help"])
+        main()
     assert end.value.code == 0
     assert f"python scripts/{path.name}" in capsys.readouterr().out
