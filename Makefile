@@ -70,7 +70,7 @@ format: $(VENV)/ready-test
 # shows the runs of another source model (docs/plus.md) too.
 benchmark: $(VENV)/ready-benchmark
 	@test -n "$(DATA)" || { echo "error: say make benchmark DATA=dir" >&2; exit 2; }
-	$(BIN)/python -m bundle.benchmark.runs --data "$(DATA)" $(if $(WORKERS),--workers $(WORKERS)) $(if $(BESIDE),--beside "$(BESIDE)") $(if $(QUICK), \
+	$(BIN)/python -m bundle.benchmark --data "$(DATA)" $(if $(WORKERS),--workers $(WORKERS)) $(if $(BESIDE),--beside "$(BESIDE)") $(if $(QUICK), \
 		--quick --output output/benchmark-quick, --output output/benchmark --page docs/benchmark.md \
 		--figures docs/images --summary README.md docs/README.md --metadata configs/metadata.json --record docs/benchmark_runs.tar.xz)
 

@@ -1,33 +1,28 @@
 """Average the weights of models of one architecture, of which each was trained on from the one before.
 
-    python scripts/average_weights.py FIRST/model.pt SECOND/model.pt --output models/model.pt
-
-The mean of such models is often steadier on photographs unlike the training ones than any of them (Wortsman et al.,
-"Model soups", ICML 2022).
+python scripts/average_weights.py FIRST/model.pt SECOND/model.pt --output models/model.pt
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from bundle.io.files import save_atomically
+from bundle.networks.averaging import average_weights
 
 
-def main() -> None:
-    """Write the mean; counters, which cannot be averaged, come from the last model."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the mean."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", type=Path, nargs="+")
     parser.add_argument("--output", type=Path, required=True)
-    args = parser.parse_args()
-    states = [torch.load(path, map_location="cpu", weights_only=True) for path in args.models]
-    mean = {
-        name: torch.stack([state[name] for state in states]).mean(dim=0) if value.is_floating_point() else value
-        for name, value in states[-1].items()
-    }
-    save_atomically(mean, args.output)
+    call = parser.parse_args(arguments)
+    states = [torch.load(path, map_location="cpu", weights_only=True) for path in call.models]
+    save_atomically(average_weights(states), call.output)
 
 
 if __name__ == "__main__":

@@ -1,35 +1,23 @@
 """Put sample photographs into a folder: the real one that scikit-image ships, and made-up ones of several cameras.
 
-Usage: python scripts/demo_input.py FOLDER
+python scripts/demo_input.py FOLDER
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-import skimage
-from PIL import Image
-
-from bundle.synthetic.phantoms.photographs import make_crop, make_photograph
-
-CROPS = (("plain", 3), ("tight_red", 4), ("cool_hazy", 5))
-PHOTOGRAPHS = (("plain", 11), ("dim_blurred", 12), ("tight_red", 13))
+from bundle.synthetic.samples import write_samples
 
 
-def main(folder: Path) -> None:
-    """Write the samples; the same files every time."""
-    folder.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(skimage.data.retina()).save(folder / "retina.jpg", quality=95)
-    for camera, seed in CROPS:
-        Image.fromarray(make_crop(seed, camera=camera).image).save(folder / f"crop_{camera}.png")
-    for camera, seed in PHOTOGRAPHS:
-        Image.fromarray(make_photograph(seed, camera=camera).image).save(folder / f"photograph_{camera}.png")
-    without = make_photograph(21, visible_disc=False)
-    Image.fromarray(without.image).save(folder / "photograph_without_disc.png")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the samples."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    write_samples(parser.parse_args(arguments).folder)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python scripts/demo_input.py FOLDER")
-    main(Path(sys.argv[1]))
+    main()

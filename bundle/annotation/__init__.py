@@ -1,1 +1,1 @@
-"""The annotator's round trip: contours out as polygons, corrected ones back as labels, and MONAI Label's server."""
+"""An annotator's round trip: contours out as polygons, corrected ones back as labels; and MONAI Label's server."""

@@ -1,4 +1,4 @@
-"""The figures of docs/benchmark.md, made from what bundle/benchmark/runs.py left in its output folder."""
+"""The figures of the benchmark's page. Importing this module takes Matplotlib, an optional dependency."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from bundle.benchmark.page import PLUS, REAL, SOURCE, SUPERVISED, Result, Results
+from bundle.benchmark.plan import PHANTOMS, PLUS, REAL, SOURCE, SUPERVISED
+from bundle.benchmark.results import Result, Results
+from bundle.benchmark.setup import Setup
 from bundle.data.listing import list_photographs
 from bundle.io.files import atomic_write
 from bundle.report.contours import CUP_COLOUR, DISC_COLOUR
 from bundle.report.overlays import draw_overlay
 
+__all__ = ["gallery_figure", "gap_closed_figure", "reliability_figure", "write_figures"]
+
 mpl.use("Agg")
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -31,22 +35,25 @@ STYLE = {
     "xtick.color": "#20262a",
     "ytick.color": "#20262a",
 }
-# The recipe that is proposed and the one it builds on in strong colours; the peers in pale ones, told apart by form.
+# The proposed recipe and the one it builds on have strong colours; the others share a pale one and differ in form.
 COLOURS = {PLUS: "#c8102e", "grad_cl": "#0b5fa5"}
 PALE, MARKERS = "#7d8a91", "sv^DP*Xhd<>"
+SOURCE_COLOUR = "#5c6b73"
 LOWEST, HIGHEST = -100.0, 130.0
-"""Per cent of the gap that the axis shows; what lies beyond is drawn at its end, as a number."""
+"""The axis ends at these shares of the gap, in per cent; a share beyond is drawn there, with its value."""
 BINS = 8
+"""Groups of photographs of similar uncertainty, whose means are drawn."""
 ROWS = 4
+"""Photographs in a gallery."""
 
 
-def write_figures(results: Results, setup: Any, folder: Path) -> dict[str, Path]:
+def write_figures(results: Results, setup: Setup, folder: Path) -> dict[str, Path]:
     """Draw what there are results for.
 
     Args:
         results: all finished runs.
-        setup: its ``output`` receives the gallery of real photographs, which goes nowhere else, and ``scored_set``
-            tells where a target's scored photographs lie.
+        setup: says where a target's scored photographs lie; the gallery of real photographs, which must not be
+            published, goes to its ``output``.
         folder: receives the other figures.
 
     Returns:
@@ -57,7 +64,7 @@ def write_figures(results: Results, setup: Any, folder: Path) -> dict[str, Path]
         figures = {
             "gap_closed": gap_closed_figure(results),
             "reliability": reliability_figure(results),
-            "gallery": gallery_figure(results, "phantoms", setup),
+            "gallery": gallery_figure(results, PHANTOMS, setup),
         }
         for name, figure in figures.items():
             if figure is not None:
@@ -70,7 +77,7 @@ def write_figures(results: Results, setup: Any, folder: Path) -> dict[str, Path]
 
 
 def gap_closed_figure(results: Results) -> Figure | None:
-    """For each target a row with a mark for each recipe, at the share of the gap that it closes."""
+    """A row for each target, with a mark for each recipe at the share of the gap that it closes; None without any."""
     recipes = [recipe for recipe in results.recipes if recipe not in (SOURCE, SUPERVISED)]
     targets = [target for target in results.targets if any(results.gap(target, r) is not None for r in recipes)]
     if not targets:
@@ -121,51 +128,46 @@ def _marker(recipe: str, peers: Sequence[str]) -> str:
 
 
 def reliability_figure(results: Results) -> Figure | None:
-    """Photograph by photograph: what inference expects against the true Dice of the worse structure."""
-    points = {recipe: _expectations(results, recipe) for recipe in (SOURCE,)}
-    points = {recipe: each for recipe, each in points.items() if len(each)}
-    if not points:
+    """A point for each photograph: the Dice that inference expects, and the true one of the worse structure."""
+    pairs = _expectations(results)
+    if not len(pairs):
         return None
-    together = np.concatenate(list(points.values()))
-    low = np.floor(20 * np.quantile(together, 0.01)) / 20
-    figure, panels = plt.subplots(
-        1, len(points), figsize=(5.2 * len(points), 5), layout="constrained", sharey=True, squeeze=False
-    )
-    for axes, (recipe, each) in zip(panels[0], points.items(), strict=True):
-        colour = COLOURS.get(recipe, "#5c6b73")
-        axes.plot([low, 1], [low, 1], color="#20262a", linewidth=1, linestyle=(0, (4, 3)))
-        axes.plot(*each.clip(low).T, ".", color=colour, alpha=0.35, markersize=7, markeredgewidth=0)
-        bins = np.array([part.mean(axis=0) for part in np.array_split(each[each[:, 0].argsort()], BINS) if len(part)])
-        axes.plot(*bins.clip(low).T, "o-", color=colour, markersize=7, linewidth=2, markeredgecolor="white")
-        axes.set(xlim=(low, 1), ylim=(low, 1), aspect="equal", xlabel="1 - uncertainty, as inference reports it")
-        axes.set_title(f"{recipe}: {len(each)} photographs", loc="left", fontsize=12)
-        axes.grid(color="#e3e8ea", linewidth=0.8)
-        axes.set_axisbelow(True)
-    panels[0][0].set_ylabel("true Dice, the lower of disc and cup")
-    marks = {
+    low = np.floor(20 * np.quantile(pairs, 0.01)) / 20
+    figure, axes = plt.subplots(figsize=(5.2, 5), layout="constrained")
+    axes.plot([low, 1], [low, 1], color="#20262a", linewidth=1, linestyle=(0, (4, 3)))
+    axes.plot(*pairs.clip(low).T, ".", color=SOURCE_COLOUR, alpha=0.35, markersize=7, markeredgewidth=0)
+    ordered = pairs[pairs[:, 0].argsort()]
+    bins = np.array([part.mean(axis=0) for part in np.array_split(ordered, BINS) if len(part)])
+    axes.plot(*bins.clip(low).T, "o-", color=SOURCE_COLOUR, markersize=7, linewidth=2, markeredgecolor="white")
+    axes.set(xlim=(low, 1), ylim=(low, 1), aspect="equal", xlabel="1 - uncertainty, as inference reports it")
+    axes.set_title(f"{SOURCE}: {len(pairs)} photographs", loc="left", fontsize=12)
+    axes.grid(color="#e3e8ea", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.set_ylabel("true Dice, the lower of disc and cup")
+    marks: dict[str, dict[str, Any]] = {
         "a photograph": {"marker": ".", "linestyle": "", "alpha": 0.5, "markersize": 9},
         "mean of an eighth of them": {"marker": "o", "linestyle": "-"},
         "as expected": {"linestyle": (0, (4, 3))},
     }
     handles = [Line2D([], [], color="#20262a", label=label, **mark) for label, mark in marks.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3 if len(points) > 1 else 1, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=1, frameon=False)
     return figure
 
 
-def _expectations(results: Results, recipe: str) -> np.ndarray:
-    """1 - uncertainty and true Dice of the worse structure of each photograph of all targets with a report, N x 2."""
+def _expectations(results: Results) -> np.ndarray:
+    """Expected Dice (1 - uncertainty) and true Dice of the worse structure, N x 2, of all photographs with a report."""
     pairs = [
         (1 - run.uncertainty[name], worst)
         for target in results.targets
-        for run in results.of(target, recipe)
+        for run in results.of(target, SOURCE)
         for name, worst in run.worst.items()
         if name in run.uncertainty
     ]
     return np.array(pairs).reshape(-1, 2)
 
 
-def gallery_figure(results: Results, target: str, setup: Any) -> Figure | None:
-    """Photographs with the contours of the label, of the model before and of the model after adapting.
+def gallery_figure(results: Results, target: str, setup: Setup) -> Figure | None:
+    """Photographs with the contours of the label, and of the model before and after adapting; None without masks.
 
     They are not picked by hand: sorted by how much Dice they gain, they lie at even steps from the most to the least.
     """
@@ -179,10 +181,8 @@ def gallery_figure(results: Results, target: str, setup: Any) -> Figure | None:
     ranked = sorted(before.dice, key=lambda name: before.dice[name] - after.dice[name])
     chosen = [ranked[k] for k in np.unique(np.linspace(0, len(ranked) - 1, ROWS).round().astype(int))]
     columns = ("photograph", "the expert's contours" if target == REAL else "true contours", "before", "after adapting")
-    figure, panels = plt.subplots(
-        len(chosen), 4, figsize=(11, 2.95 * len(chosen) + 0.7), layout="constrained", squeeze=False
-    )
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.04)
+    figure, panels = plt.subplots(len(chosen), 4, figsize=(11, 2.95 * len(chosen) + 0.7), squeeze=False)
+    figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.04)
     for row, name in zip(panels, chosen, strict=True):
         photograph = np.asarray(Image.open(items[name]["image"]).convert("RGB"))
         _show(

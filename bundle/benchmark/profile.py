@@ -16,7 +16,12 @@ __all__ = ["Stopwatch", "profile_adaptation"]
 
 
 class Stopwatch:
-    """Seconds spent in the forward passes of a network's encoder, decoder and head, where ``counts`` says so."""
+    """Seconds spent in the forward passes of a network's encoder, decoder and head.
+
+    Args:
+        network: its passes are timed.
+        counts: whether the pass that ends now counts.
+    """
 
     def __init__(self, network: DiscCupUNet, counts: Callable[[], bool]) -> None:
         self.seconds = 0.0
@@ -35,10 +40,13 @@ class Stopwatch:
 
 
 def profile_adaptation(**overrides: Any) -> dict[str, float]:
-    """Run the ``adaptation`` stage and return the wall seconds of its parts, which add up to those of the whole.
+    """Run the ``adaptation`` stage in this process and measure its parts.
 
     Args:
         overrides: keys of ``configs/adapt.json``; the recipe must have a mean teacher and at least one epoch.
+
+    Returns:
+        Wall seconds of each part, which add up to those of the whole.
     """
     start = time.perf_counter()
     workflow = ConfigWorkflow(
@@ -54,7 +62,7 @@ def profile_adaptation(**overrides: Any) -> dict[str, float]:
     trainer = part("train#trainer")
 
     def trains() -> bool:
-        # Both networks are asked outside of training as well, for the statistics and for what is measured.
+        # Both networks are also used outside of training, for the statistics and for what is measured.
         return trainer.state.epoch > 0 and not trainer.state.times["COMPLETED"]
 
     student = Stopwatch(part("network"), trains)

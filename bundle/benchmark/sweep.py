@@ -1,38 +1,64 @@
 """Choose grad_cl's learning rate, contrast weight and share of target statistics on made-up camera shifts.
 
-With ``--recipes``, the learning rates of other recipes instead, as multiples of their own.
-
-The shifts are made of held-out source photographs; phantoms of two cameras are one more, a strong one. The real target
-takes no part. Usage:
-
     python -m bundle.benchmark.sweep --data SOURCE --output FOLDER
-        [--checkpoint models/model.pt] [--shifts all,low_light]
+        [--checkpoint models/model.pt] [--shifts all,low_light] [--recipes dpl,pfa --factors 1,0.2]
+
+With --recipes, the learning rates of other recipes instead, as multiples of their own. The shifts are made of held-out
+source photographs; phantoms of two cameras are one more, a strong one. The real target takes no part. What is in the
+output folder is not made again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bundle.data.listing import list_photographs
-from bundle.data.splits import split_source
+from bundle.benchmark.markdown import table
+from bundle.benchmark.plan import CONFIG, PHANTOMS, SOURCE
+from bundle.benchmark.results import mean_dice
+from bundle.benchmark.setup import CHECKPOINT, chosen_photographs
+from bundle.benchmark.targets import write_phantoms
 from bundle.io.files import atomic_write
-from bundle.networks.nested_classes import CLASSES
-from bundle.stages import BUNDLE_ROOT, run_stage
-from bundle.synthetic.phantoms.photographs import write_dataset
+from bundle.stages import run_stage
 from bundle.synthetic.shifts import SHIFTS, write_shifted
 
-PHANTOMS = "phantoms"
+__all__ = ["grad_cl_grid", "main", "peers_grid"]
+
+Grid = dict[str, dict[str, Any] | None]
+"""Settings of a recipe by the name that the table shows; None adapts nothing."""
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the grid, resuming what is there, and print and write a table of mean Dice per setting and shift."""
+    call = parse(arguments)
+    held_out = chosen_photographs(call.data, "required", held_out=True, most=call.images)
+    if call.recipes:
+        grid = peers_grid(call.recipes.split(","), numbers(call.factors))
+    else:
+        grid = grad_cl_grid(
+            numbers(call.statistics), numbers(call.learning_rates), numbers(call.literal_rates), numbers(call.weights)
+        )
+    scores: dict[str, dict[str, float]] = {}
+    for shift in call.shifts.split(","):
+        folder = call.output / shift
+        if shift == PHANTOMS:
+            write_phantoms(folder / "data", len(held_out))
+        else:
+            write_shifted(held_out, folder / "data", shift)
+        for name, settings in grid.items():
+            scores.setdefault(name, {})[shift] = score(folder, name, settings, call.checkpoint)
+        report(scores, call.output / "sweep.md")
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="labelled source photographs")
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--checkpoint", default=str(BUNDLE_ROOT / "models" / "model.pt"))
+    parser.add_argument("--checkpoint", default=str(CHECKPOINT))
     parser.add_argument("--shifts", default=",".join((PHANTOMS, *SHIFTS)))
     parser.add_argument("--statistics", default="0,0.1,0.3,1", help="the target's share in the norm statistics")
     parser.add_argument("--learning_rates", default="1e-4,3e-4,1e-3,2e-3")
@@ -41,77 +67,84 @@ def main() -> None:
     parser.add_argument("--recipes", default="", help="sweep the learning rates of these instead")
     parser.add_argument("--factors", default="1,0.2,0.04", help="of the learning rates of --recipes")
     parser.add_argument("--images", type=int, default=48, help="at most so many photographs of each shift")
-    args = parser.parse_args()
-
-    held_out = split_source(list_photographs(args.data, labels="required"), 0.2, 0)[1][: args.images]
-    recipes = json.loads((BUNDLE_ROOT / "configs" / "adapt.json").read_text())["recipes"]
-    settings = peers_grid(args, recipes) if args.recipes else grad_cl_grid(args, recipes["grad_cl"])
-    table: dict[str, dict[str, float]] = {}
-    for shift in args.shifts.split(","):
-        folder = args.output / shift
-        if shift == PHANTOMS:
-            write_dataset(folder / "data", len(held_out), kind="crop", cameras=("tight_red", "harsh"), seed=900)
-        else:
-            write_shifted(held_out, folder / "data", shift)
-        for name, setting in settings.items():
-            table.setdefault(name, {})[shift] = mean_dice(folder, name, setting, args.checkpoint)
-        report(table, args.output / "sweep.md")
+    return parser.parse_args(arguments)
 
 
-def peers_grid(args: argparse.Namespace, recipes: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any] | None]:
-    """Each recipe of ``--recipes`` at multiples of its learning rate."""
-    settings: dict[str, dict[str, Any] | None] = {"source": None}
-    for name in args.recipes.split(","):
-        for factor in map(float, args.factors.split(",")):
-            rate = factor * recipes[name]["learning_rate"]
-            settings[f"{name}, lr {rate:g}"] = {**recipes[name], "learning_rate": rate, "harm_tolerance": None}
-    return settings
+def numbers(text: str) -> list[float]:
+    """The numbers in a list such as ``0,0.1``."""
+    return [float(number) for number in text.split(",")]
 
 
-def grad_cl_grid(args: argparse.Namespace, grad_cl: dict[str, Any]) -> dict[str, dict[str, Any] | None]:
-    """grad_cl, DPL's own setting for the same losses, and the statistics alone."""
-    # Harm is what a sweep wants to see.
-    recipe = {**grad_cl, "harm_tolerance": None}
-    settings: dict[str, dict[str, Any] | None] = {"source": None}
-    for rate in map(float, args.literal_rates.split(",")):
+def peers_grid(recipes: Sequence[str], factors: Sequence[float]) -> Grid:
+    """Each recipe at multiples of its learning rate."""
+    grid: Grid = {SOURCE: None}
+    for name in recipes:
+        own = CONFIG["recipes"][name]
+        for factor in factors:
+            rate = factor * own["learning_rate"]
+            grid[f"{name}, lr {rate:g}"] = {**own, "learning_rate": rate, "harm_tolerance": None}
+    return grid
+
+
+def grad_cl_grid(
+    shares: Sequence[float], rates: Sequence[float], literal_rates: Sequence[float], weights: Sequence[float]
+) -> Grid:
+    """grad_cl, DPL's own setting for the same losses, and the statistics alone.
+
+    Args:
+        shares: of the target in the norm statistics.
+        rates: learning rates of grad_cl.
+        literal_rates: learning rates of DPL's own setting.
+        weights: of the contrastive loss.
+    """
+    # A sweep is there to show harm, so none is undone.
+    recipe = {**CONFIG["recipes"]["grad_cl"], "harm_tolerance": None}
+    grid: Grid = {SOURCE: None}
+    for rate in literal_rates:
         # The literature's setting for the same losses: everything trained, no anchor, labels above 0.75 alone.
         literal = {**recipe, "trainable": "all", "label_threshold": 0.75, "statistics": 1.0, "learning_rate": rate}
-        settings[f"as in DPL, lr {rate:g}"] = {**literal, "losses": {"pseudo_label": 1.0, "separation": 0.1}}
-    for share in map(float, args.statistics.split(",")):
+        grid[f"as in DPL, lr {rate:g}"] = {**literal, "losses": {"pseudo_label": 1.0, "separation": 0.1}}
+    for share in shares:
         if share:
-            settings[f"bn, share {share:g}"] = {**recipe, "statistics": share, "pseudo_labels": False, "max_epochs": 0}
-        for rate in map(float, args.learning_rates.split(",")):
-            for weight in map(float, args.weights.split(",")):
+            statistics = {"statistics": share, "pseudo_labels": False, "max_epochs": 0}
+            grid[f"bn, share {share:g}"] = {**recipe, **statistics}
+        for rate in rates:
+            for weight in weights:
                 losses = {"anchored_pseudo_label": 1.0, "separation": weight}
                 choice = {**recipe, "statistics": share, "learning_rate": rate, "losses": losses}
-                settings[f"grad_cl, share {share:g}, lr {rate:g}, lambda {weight:g}"] = choice
-    return settings
+                grid[f"grad_cl, share {share:g}, lr {rate:g}, lambda {weight:g}"] = choice
+    return grid
 
 
-def mean_dice(folder: Path, name: str, setting: dict[str, Any] | None, checkpoint: str) -> float:
-    """Mean of disc and cup Dice after adapting by the recipe ``setting``; None is no adaptation."""
+def score(folder: Path, name: str, settings: Mapping[str, Any] | None, checkpoint: str) -> float:
+    """Mean of disc and cup Dice after adapting with these settings of a recipe, unless that was done."""
     scores = folder / "scores" / name.replace(", ", "_").replace(" ", "")
     if not (scores / "metrics.json").is_file():
         common = {"dataset_dir": str(folder / "data"), "view": "crop"}
-        if setting is not None:
-            choice = {"recipe": "grad_cl", "recipes#grad_cl": setting}
+        if settings is not None:
+            choice = {"recipe": "grad_cl", "recipes#grad_cl": settings}
             run_stage("adaptation", output_dir=str(folder / "adapted"), checkpoint=checkpoint, **common, **choice)
             checkpoint = str(folder / "adapted" / "model.pt")
         run_stage("evaluation", output_dir=str(scores), checkpoint=checkpoint, **common)
-    metrics = json.loads((scores / "metrics.json").read_text())
-    return sum(metrics[structure]["dice"] for structure in CLASSES) / 2
+    return mean_dice(json.loads((scores / "metrics.json").read_text(encoding="utf-8")))
 
 
-def report(table: dict[str, dict[str, float]], path: Path) -> None:
-    """Print the table and write it as Markdown."""
-    shifts = list(next(iter(table.values())))
-    lines = [f"| setting | {' | '.join(shifts)} | mean |", "|---" * (len(shifts) + 2) + "|"]
-    for name, values in table.items():
-        cells = [values[shift] for shift in shifts if shift in values]
-        lines.append(f"| {name} | {' | '.join(f'{v:.4f}' for v in cells)} | {sum(cells) / len(cells):.4f} |")
+def report(scores: Mapping[str, Mapping[str, float]], path: Path) -> None:
+    """Print the table and write it as Markdown; the last column averages over the shifts that are done."""
+    shifts = list(next(iter(scores.values())))
+    rows = [[name, *map(_cell, values.values()), _cell(_mean(values))] for name, values in scores.items()]
+    lines = table(["setting", *shifts, "mean"], rows)
     with atomic_write(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n")
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines), flush=True)
+
+
+def _cell(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def _mean(values: Mapping[str, float]) -> float:
+    return sum(values.values()) / len(values)
 
 
 if __name__ == "__main__":

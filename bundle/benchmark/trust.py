@@ -2,65 +2,82 @@
 
     python -m bundle.benchmark.trust --data DATA [--output output/trust] [--shifts none,severe]
 
-Every shift of all held-out source photographs, as many phantoms, and the real sets in DATA, whole photographs among
-them: a photograph has failed if the Dice of its disc or cup is below 0.8, of the disc alone where the label shows no
-cup. Labels are read by ``evaluation`` alone. What is in the output folder is not made again.
+Takes every shift of all held-out source photographs, as many phantoms, and the real sets in DATA, whole photographs
+among them. A photograph has failed if the Dice of its disc or cup is below 0.8, or of the disc alone where the label
+shows no cup. Only evaluation reads labels. What is in the output folder is not made again.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from bundle.benchmark.page import FAILED, dice_by_photograph, uncertainties
+from bundle.benchmark.plan import PHANTOMS
+from bundle.benchmark.results import FAILED, dice_by_photograph, uncertainties
+from bundle.benchmark.setup import chosen_photographs
 from bundle.benchmark.statistics import failure_auroc
-from bundle.data.listing import list_photographs
-from bundle.data.splits import split_source
+from bundle.benchmark.targets import write_phantoms
 from bundle.stages import BUNDLE_ROOT, run_stage
-from bundle.synthetic.phantoms.photographs import write_dataset
 from bundle.synthetic.shifts import SHIFTS, write_shifted
+
+__all__ = ["main", "measured", "row"]
 
 CROPS = ("drishti_gs/train", "drishti_gs/test")
 WHOLE = ("drishti_gs_fullframe/train", "idrid_fullframe/train", "idrid_fullframe/test")
 DISC_ONLY = tuple(name for name in WHOLE if name.startswith("idrid"))
-"""Sets whose labels show no cup: what the uncertainty says of it there, no label can confirm or refute."""
+"""Sets whose labels show no cup, so that they can neither confirm nor refute a doubt about the cup."""
 Pairs = list[tuple[float, bool]]
 """Of each photograph its uncertainty, and whether the model failed on it."""
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Make the sets, segment and score them, print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, default=BUNDLE_ROOT / "output" / "trust")
     parser.add_argument("--shifts", default=",".join(SHIFTS))
-    args = parser.parse_args()
+    call = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    output = args.output.absolute()
-    held_out = split_source(list_photographs(args.data / "refuge" / "train", labels="required"), 0.2, 0)[1]
+    sets = sets_of(call.data, call.output.absolute(), call.shifts.split(","))
     print("| set | photographs | failed | area under the ROC curve |\n|---|---|---|---|")
-    made_up: Pairs = []
-    for name in (*args.shifts.split(","), "phantoms"):
-        folder = output / "sets" / name
-        if not folder.is_dir() and name == "phantoms":
-            write_dataset(folder, len(held_out), kind="crop", cameras=("tight_red", "harsh"), seed=900)
-        elif not folder.is_dir():
-            write_shifted(held_out, folder, name)
-        made_up += show(name, measured(folder, output / "results" / name, "crop"))
-    real: Pairs = []
-    disc_only: Pairs = []
-    for name in (*CROPS, *WHOLE):
-        view = "auto" if name in WHOLE else "crop"
-        pairs = show(name, measured(args.data / name, output / "results" / name.replace("/", "_"), view))
-        (disc_only if name in DISC_ONLY else real).extend(pairs)
-    show("made-up, together", made_up)
-    show("real, together", real + disc_only)
-    show("real, together, without those whose cups have no label", real)
-    show("all together", made_up + real + disc_only)
-    show("all together, without those whose cups have no label", made_up + real)
+    found: dict[str, Pairs] = {}
+    for name, (folder, view) in sets.items():
+        found[name] = measured(folder, call.output.absolute() / "results" / name.replace("/", "_"), view)
+        print(row(name, found[name]), flush=True)
+    real = [name for name in sets if name in (*CROPS, *WHOLE)]
+    made_up = [name for name in sets if name not in real]
+    with_cups = [name for name in real if name not in DISC_ONLY]
+    for title, names in {
+        "made-up, together": made_up,
+        "real, together": real,
+        "real, together, without those whose cups have no label": with_cups,
+        "all together": made_up + real,
+        "all together, without those whose cups have no label": made_up + with_cups,
+    }.items():
+        print(row(title, [pair for name in names for pair in found[name]]), flush=True)
+
+
+def sets_of(data: Path, output: Path, shifts: Sequence[str]) -> dict[str, tuple[Path, str]]:
+    """Folder and view of each set of photographs, of which the made-up ones are made unless they are there."""
+    held_out = chosen_photographs(data / "refuge" / "train", "required", held_out=True)
+    made_up = {name: output / "sets" / name for name in (*shifts, PHANTOMS)}
+    for name, folder in made_up.items():
+        if not folder.is_dir():
+            make_set(name, held_out, folder)
+    real = {name: (data / name, "auto" if name in WHOLE else "crop") for name in (*CROPS, *WHOLE)}
+    return {name: (folder, "crop") for name, folder in made_up.items()} | real
+
+
+def make_set(name: str, held_out: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Write as many phantoms as there are photographs, or a shift of the photographs."""
+    if name == PHANTOMS:
+        write_phantoms(folder, len(held_out))
+    else:
+        write_shifted(held_out, folder, name)
 
 
 def measured(photographs: Path, results: Path, view: str) -> Pairs:
@@ -73,11 +90,10 @@ def measured(photographs: Path, results: Path, view: str) -> Pairs:
     return [(uncertainty[name], dice < FAILED) for name, dice in worst.items()]
 
 
-def show(name: str, pairs: Sequence[tuple[float, bool]]) -> Pairs:
-    """Print a row."""
+def row(name: str, pairs: Pairs) -> str:
+    """A row of the table."""
     area = failure_auroc(*zip(*pairs, strict=True))
-    print(f"| {name} | {len(pairs)} | {sum(fail for _, fail in pairs)} | {area:.3f} |", flush=True)
-    return list(pairs)
+    return f"| {name} | {len(pairs)} | {sum(fail for _, fail in pairs)} | {area:.3f} |"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import torch
 from monai.bundle import run as run_bundle
 from PIL import Image
 
-from bundle.annotation import label_server  # noqa: E402
+from bundle.annotation import label_app, label_server
 from bundle.errors import CallError
 from bundle.networks.unet import DiscCupUNet
 from bundle.stages import BUNDLE_ROOT
@@ -37,7 +37,7 @@ def items(tmp_path):
 def test_a_training_request_runs_once_with_items_and_weights_from_outside(run_id, held_out, items, tmp_path):
     """MONAI Label's own overrides; it passes an empty run id on from 3D Slicer."""
     small = ["image_size=64", "pretrained=false", "learning_rate=0", "dropout=0.0"]
-    settings = label_server.training_settings(CONFIG, small)
+    settings = label_app.training_settings(CONFIG, small)
     settings["network_def"] |= {"backbone": "efficientnet-lite0-small", "decoder_channels": [16, 16, 8, 8]}
     (tmp_path / "train.json").write_text(json.dumps(settings))
     torch.manual_seed(7)
@@ -61,7 +61,7 @@ def test_a_training_request_runs_once_with_items_and_weights_from_outside(run_id
             "train#handlers": [loader, *settings["train"]["handlers"]],
         },
     )
-    result = torch.load(tmp_path / "models" / label_server.TRAINED, weights_only=True)
+    result = torch.load(tmp_path / "models" / label_app.TRAINED, weights_only=True)
     # At a learning rate of 0 only statistics move: whatever else differs was not in the weights it started from.
     for name, value in network.named_parameters():
         torch.testing.assert_close(result[name], value.detach(), rtol=1e-5, atol=1e-6)
@@ -71,11 +71,11 @@ def test_a_training_request_runs_once_with_items_and_weights_from_outside(run_id
 
 
 def test_training_keys_are_set_and_unknown_ones_refused():
-    settings = label_server.training_settings(CONFIG, ["batch_size=2", "label_format=refuge"])
+    settings = label_app.training_settings(CONFIG, ["batch_size=2", "label_format=refuge"])
     assert settings["batch_size"] == 2
     assert settings["label_format"] == "refuge"
     with pytest.raises(CallError, match="no key batch_sise"):
-        label_server.training_settings(CONFIG, ["batch_sise=2"])
+        label_app.training_settings(CONFIG, ["batch_sise=2"])
 
 
 @pytest.fixture
@@ -90,21 +90,21 @@ def other(tmp_path):
 def test_the_source_model_stays_the_first_choice(other, tmp_path):
     folder = tmp_path / "models"
     folder.mkdir()
-    (folder / label_server.TRAINED).write_bytes(b"kept")
+    (folder / label_app.TRAINED).write_bytes(b"kept")
     (folder / "model_gone.pt").symlink_to(tmp_path / "gone.pt")
-    label_server.link_models(folder, [other])
+    label_app.link_models(folder, [other])
     names = sorted((path.name for path in folder.iterdir()), key=len)
     assert names[0] == "model.pt"
     assert len(names[0]) < len(names[1])
-    assert set(names) == {"model.pt", "locator.pt", "model_a.pt", label_server.TRAINED}
+    assert set(names) == {"model.pt", "locator.pt", "model_a.pt", label_app.TRAINED}
     assert (folder / "model_a.pt").resolve() == other.resolve()
-    assert (folder / label_server.TRAINED).read_bytes() == b"kept"
+    assert (folder / label_app.TRAINED).read_bytes() == b"kept"
 
 
 def test_models_that_would_hide_each_other_are_refused(other, tmp_path):
     (tmp_path / "models").mkdir()
     with pytest.raises(CallError, match="model_a.pt"):
-        label_server.link_models(tmp_path / "models", [other, other])
+        label_app.link_models(tmp_path / "models", [other, other])
 
 
 def test_wrong_calls_end_with_one_line(tmp_path):

@@ -17,9 +17,9 @@ from monai.bundle import ConfigWorkflow, download, verify_net_in_out
 from PIL import Image
 
 from bundle.errors import CallError
+from bundle.maintenance import release
 from bundle.stages import BUNDLE_ROOT, run_stage
 from bundle.synthetic.phantoms.photographs import make_photograph, write_dataset
-from scripts import release  # noqa: E402
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="a release is packed by git")
 MASK = Path("masks", "eye.png")
@@ -68,7 +68,7 @@ def small_checkout(tmp_path):
     (tmp_path / "bundle").mkdir()
     metadata = {"version": "1.2.0", "changelog": {"1.2.0": "new", "1.1.0": "old"}}
     (tmp_path / "configs" / "metadata.json").write_text(json.dumps(metadata))
-    (tmp_path / "bundle" / "__init__.py").write_text('__version__ = "1.2.0"\n')
+    (tmp_path / "bundle" / "_version.py").write_text('__version__ = "1.2.0"\n')
     for name in set(release.PACKED) - {"configs", "bundle"}:
         path = tmp_path / name
         (path if not path.suffix and name.islower() else path.parent).mkdir(exist_ok=True)
@@ -92,13 +92,10 @@ def test_the_zip_is_named_and_laid_out_as_monai_expects(packed):
     assert set(tops) == {name.split("/")[0] for name in release.PACKED}
     inner = {name.removeprefix(f"{release.NAME}/") for name in files}
     required = {"LICENSE", "configs/metadata.json", "configs/inference.json", "configs/train.json", "models/model.pt"}
-    required |= {"models/locator.pt", "docs/README.md", "docs/data_license.txt", "bundle/report_page.html"}
-    required |= {f"bundle/{path.name}" for path in (BUNDLE_ROOT / "bundle").glob("*.py")}
+    required |= {"models/locator.pt", "docs/README.md", "docs/data_license.txt", "bundle/report/page.html"}
+    required |= {path.relative_to(BUNDLE_ROOT).as_posix() for path in (BUNDLE_ROOT / "bundle").rglob("*.py")}
     assert required <= inner
-    assert {name for name in inner if name.startswith("scripts/")} == {
-        "scripts/demo_input.py",
-        "bundle/annotation/label_server.py",
-    }
+    assert {name for name in inner if name.startswith("scripts/")} == {"scripts/demo_input.py"}
     assert not [name for name in inner if "__pycache__" in name or name.startswith("tests/")]
 
 
@@ -191,7 +188,7 @@ def test_a_small_checkout_is_packed(small_checkout):
 
 @pytest.mark.parametrize("change", ["edited", "added", "deleted"])
 def test_what_was_not_committed_is_not_released(change, small_checkout):
-    path = small_checkout / "bundle" / ("new.py" if change == "added" else "__init__.py")
+    path = small_checkout / "bundle" / ("new.py" if change == "added" else "_version.py")
     path.unlink() if change == "deleted" else path.write_text('__version__ = "1.2.0"  # edited\n')
     with pytest.raises(CallError, match=f"bundle/{path.name} is not as committed"):
         release.pack(small_checkout, small_checkout / "dist")
@@ -207,7 +204,7 @@ def test_what_stays_in_the_repository_may_be_changed(small_checkout):
 @pytest.mark.parametrize(
     ("file", "old", "new", "words"),
     [
-        ("bundle/__init__.py", "1.2.0", "1.1.0", "__version__"),
+        ("bundle/_version.py", "1.2.0", "1.1.0", "__version__"),
         ("configs/metadata.json", '"1.2.0": "new"', '"1.1.1": "new"', "changelog"),
     ],
 )

@@ -1,0 +1,164 @@
+"""What the benchmark asks for: targets, recipes, seeds, and what the ablation changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bundle.errors import CallError
+from bundle.stages import BUNDLE_ROOT
+from bundle.synthetic.shifts import SHIFTS
+
+__all__ = [
+    "ABLATED",
+    "ABLATIONS",
+    "CEILING",
+    "CONFIG",
+    "PEERS",
+    "PHANTOMS",
+    "PLUS",
+    "REAL",
+    "SOURCE",
+    "SUPERVISED",
+    "TARGETS",
+    "Run",
+    "ablation_overrides",
+    "depends_on_seed",
+    "merge",
+    "plan",
+    "plan_ablation",
+    "settings_of",
+]
+
+REAL, PHANTOMS = "drishti_gs", "phantoms"
+TARGETS = (REAL, PHANTOMS, *SHIFTS)
+SOURCE, SUPERVISED, PLUS = "source", "supervised", "plus"
+PEERS = ("bn", "tent", "dpl", "cbmt", "pfa", "dac", "grad_cl")
+"""The published recipes."""
+CONFIG: dict[str, Any] = json.loads((BUNDLE_ROOT / "configs" / "adapt.json").read_text(encoding="utf-8"))
+ABLATED = (REAL, PHANTOMS, "severe", "large_cups", "none")
+"""Default targets of the ablation: the real one, three for which parts of ``plus`` were made, one that needs none."""
+CEILING: dict[str, Any] = {
+    # Trains on all photographs. The validation after the last epoch chooses nothing, so a few of the same will do.
+    "split": "$(@items, @items[:4])",
+    "max_epochs": 25,
+    "learning_rate": 3e-4,
+    "warmup_epochs": 1,
+    "val_interval": 1000,
+    "pretrained": False,
+}
+"""Keys of ``configs/train.json`` for ``supervised``, the model trained with the target's labels."""
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "no cup prior": {"cup_prior": None},
+    "teacher answers from one look": {"consensus": None},
+    "norm statistics of the source": {"statistics": 0.0},
+    "norm statistics of the target": {"statistics": 1.0},
+    "larger learning rate": {"learning_rate": 5e-4},
+    "twice the steps": {"max_epochs": 20, "least_steps": 80},
+    "hard labels from 0.5": {"train#losses#class_balanced#threshold": 0.5},
+    "norm layers only": {"trainable": "norm", "learning_rate": 1e-3},
+    "soft labels instead of balanced hard ones": {"losses": {"class_balanced": None, "consistency": 1.0}},
+    "stage 1 and contrast beside it": {
+        "pseudo_labels": True,
+        "label_threshold": 0.5,
+        "losses": {"anchored_pseudo_label": 1.0, "separation": 0.1},
+    },
+    "photographs moved and zoomed": {"geometry": "views"},
+    "student instead of teacher": {"kept": "student"},
+}
+"""Rows of the ablation: what each changes in ``plus``, as a JSON merge patch. None removes a setting, so that its
+default holds, or a loss. A key with ``#`` is one of the config itself."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One recipe on one target with one seed.
+
+    Args:
+        target: its name.
+        recipe: its name, ``source`` or ``supervised``.
+        seed: of everything that is drawn at random.
+        row: a name of ``ABLATIONS``; empty for a run that is not part of the ablation.
+    """
+
+    target: str
+    recipe: str
+    seed: int
+    row: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.target}/{self.row or self.recipe}/{self.seed}"
+
+    def folder(self, output: Path) -> Path:
+        """Where its results lie in the benchmark's output folder."""
+        kind, name = ("ablation", self.row) if self.row else ("runs", self.recipe)
+        return output / kind / self.target / name / str(self.seed)
+
+
+def plan(targets: Sequence[str], recipes: Sequence[str], seeds: Sequence[int]) -> list[Run]:
+    """All runs except the ablation's, those of the first seed before the others.
+
+    Raises:
+        CallError: there is no such recipe.
+    """
+    again = {recipe for recipe in recipes if depends_on_seed(recipe)}
+    runs = [Run(target, recipe, seed) for seed in seeds for target in targets for recipe in recipes]
+    return [run for run in runs if run.seed == seeds[0] or run.recipe in again]
+
+
+def plan_ablation(targets: Sequence[str], seeds: Sequence[int]) -> list[Run]:
+    """Every row on every target, those of the first seed before the others."""
+    return [Run(target, PLUS, seed, row) for seed in seeds for row in ABLATIONS for target in targets]
+
+
+def depends_on_seed(recipe: str) -> bool:
+    """Whether anything is drawn at random, which is so only where something is trained.
+
+    Raises:
+        CallError: there is no such recipe.
+    """
+    return recipe == SUPERVISED or (recipe != SOURCE and settings_of(recipe)["max_epochs"] > 0)
+
+
+def settings_of(recipe: str, own: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """All settings of a recipe of ``configs/adapt.json``, defaults included.
+
+    Args:
+        recipe: its name.
+        own: the settings in which it differs from the defaults; None takes those of the config.
+
+    Raises:
+        CallError: there is no such recipe.
+    """
+    recipes = CONFIG["recipes"]
+    if recipe not in recipes:
+        raise CallError(f"there is no recipe {recipe}.", f"Use some of {', '.join((SOURCE, *recipes, SUPERVISED))}.")
+    return {**CONFIG["recipe_defaults"], **(recipes[recipe] if own is None else own)}
+
+
+def merge(settings: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Apply a JSON merge patch (RFC 7396).
+
+    Example:
+        >>> merge({"teacher": 0.9, "losses": {"a": 1.0, "b": 0.5}}, {"teacher": None, "losses": {"b": 2.0}})
+        {'losses': {'a': 1.0, 'b': 2.0}}
+    """
+    merged = dict(settings)
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key) or {}, value) if isinstance(value, Mapping) else value
+    return merged
+
+
+def ablation_overrides(row: str) -> dict[str, Any]:
+    """Overrides of ``configs/adapt.json`` that make ``plus`` the variant called ``row``; none for an empty ``row``."""
+    if not row:
+        return {}
+    patch = {key: value for key, value in ABLATIONS[row].items() if "#" not in key}
+    direct = {key: value for key, value in ABLATIONS[row].items() if "#" in key}
+    return {f"recipes#{PLUS}": merge(CONFIG["recipes"][PLUS], patch), **direct}

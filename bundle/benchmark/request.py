@@ -1,0 +1,51 @@
+"""What the result of a run depends on, kept with the result."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bundle.benchmark.plan import CEILING, CONFIG, PLUS, SOURCE, SUPERVISED, Run, ablation_overrides, settings_of
+from bundle.benchmark.setup import Setup
+from bundle.benchmark.targets import made_of
+from bundle.io.provenance import model_identity
+
+__all__ = ["asked_for"]
+
+
+def asked_for(run: Run, setup: Setup) -> dict[str, Any]:
+    """What the run's result depends on, as JSON gives it back; if it changes, the run is repeated."""
+    asked: dict[str, Any] = {
+        "weights": model_identity(setup.checkpoint),
+        "images": setup.images,
+        "of": made_of(run.target),
+        "image_size": setup.image_size,
+    }
+    if run.recipe == SUPERVISED:
+        asked["ceiling"] = CEILING
+    elif run.recipe == SOURCE:
+        # Such runs include inference, whose uncertainty the page compares with the true Dice.
+        asked["uncertainty"] = "expected Dice"
+    else:
+        asked |= _asked_of_recipe(run)
+        if run.recipe == PLUS and run.seed == 0 and not run.row:
+            asked["uncertainty"] = "expected Dice, scaled"
+    return json.loads(json.dumps(asked))
+
+
+def _asked_of_recipe(run: Run) -> dict[str, Any]:
+    direct = ablation_overrides(run.row)
+    settings = settings_of(run.recipe, direct.pop(f"recipes#{PLUS}", None))
+    asked: dict[str, Any] = {
+        "direct": direct,
+        # A new setting whose default is none, off or zero leaves the results of old recipes as they were. No target
+        # here has as many photographs as an epoch may take.
+        "settings": {key: value for key, value in settings.items() if value and key != "photographs_per_epoch"},
+        "losses": {name: CONFIG["train"]["losses"][name] for name in settings["losses"]},
+        "augmentation": CONFIG["train"]["augmentations"][settings["augmentation"]],
+    }
+    if settings["consensus"]:
+        asked["consensus"] = CONFIG["consensus"]
+    if settings["cup_prior"]:
+        asked["cup_prior"] = [CONFIG["source_cup_share"], CONFIG["least_cup_shift"]]
+    return asked

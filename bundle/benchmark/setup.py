@@ -1,0 +1,96 @@
+"""What all runs of the benchmark share: folders, photographs, the source model, code and machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from bundle.benchmark.plan import CONFIG, REAL
+from bundle.data.listing import list_photographs
+from bundle.data.splits import split_source
+from bundle.stages import BUNDLE_ROOT
+
+__all__ = ["CHECKPOINT", "IMAGE_SIZE", "Setup", "chosen_photographs", "provenance"]
+
+CHECKPOINT = BUNDLE_ROOT / "models" / "model.pt"
+IMAGE_SIZE: int = CONFIG["image_size"]
+Labels = Literal["none", "optional", "required"]
+
+
+def provenance() -> dict[str, Any]:
+    """The commit and the machine. A commit that ends in ``+`` had changes that were not committed."""
+    command = ["git", "describe", "--always", "--exclude=*", "--dirty=+"]
+    commit = subprocess.run(command, cwd=BUNDLE_ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    return {
+        "commit": commit or "unknown",
+        "torch": torch.__version__,
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all runs share.
+
+    Args:
+        data: holds ``drishti_gs/train``, ``drishti_gs/test`` and ``refuge/train``.
+        output: the benchmark's output folder.
+        images: at most so many photographs of each set; None for all.
+        checkpoint: the source model.
+        image_size: pixels a side that the model sees.
+        provenance: see the function of that name.
+    """
+
+    data: Path
+    output: Path
+    images: int | None = None
+    checkpoint: Path = CHECKPOINT
+    image_size: int = IMAGE_SIZE
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def source_set(self) -> Path:
+        """Folder of the labelled photographs of the source."""
+        return self.data / "refuge" / "train"
+
+    def adaptation_set(self, target: str) -> Path:
+        """Folder of the photographs to adapt to, with labels."""
+        return self.data / REAL / "train" if target == REAL else self.output / "targets" / target / "adapt"
+
+    def scored_set(self, target: str) -> Path:
+        """Folder of the photographs to score, with labels."""
+        return self.data / REAL / "test" if target == REAL else self.output / "targets" / target / "score"
+
+    def size(self) -> dict[str, int]:
+        """The config override that every stage gets."""
+        return {"image_size": self.image_size}
+
+    def items(self, labels: Labels = "none", held_out: bool = False) -> dict[str, Any]:
+        """The config's component that lists the photographs in ``dataset_dir``, see ``chosen_photographs``."""
+        component = f"{chosen_photographs.__module__}.{chosen_photographs.__qualname__}"
+        chosen = {"labels": labels, "held_out": held_out, "most": self.images}
+        return {"_target_": component, "folder": "@dataset_dir", **chosen}
+
+
+def chosen_photographs(
+    folder: str | Path, labels: Labels = "none", held_out: bool = False, most: int | None = None
+) -> list[dict[str, Any]]:
+    """List the first photographs of a folder.
+
+    Args:
+        folder: see ``list_photographs``.
+        labels: see ``list_photographs``.
+        held_out: whether only those are meant that training holds out by default.
+        most: at most so many; None for all.
+    """
+    items = list_photographs(folder, labels=labels)
+    return (split_source(items, 0.2, 0)[1] if held_out else items)[:most]

@@ -1,0 +1,122 @@
+"""How long the commands take and how much memory they need."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bundle.benchmark.execution import stage
+from bundle.benchmark.plan import PLUS, REAL, Run
+from bundle.benchmark.profile import profile_adaptation
+from bundle.benchmark.record import made_from, write_json
+from bundle.benchmark.request import asked_for
+from bundle.benchmark.results import PROFILE, RATIO, speed_file
+from bundle.benchmark.setup import Setup, chosen_photographs
+from bundle.stages import BUNDLE_ROOT, STAGES
+
+__all__ = ["measure_speed"]
+
+THREADS = 2
+
+
+def measure_speed(recipes: Sequence[str], setup: Setup) -> None:
+    """Measure each recipe's command and inference, the profile of ``plus``, and refinement, unless that was done."""
+    common = {
+        "dataset_dir": str(setup.adaptation_set(REAL) / "image"),
+        "view": "crop",
+        "items": setup.items(),
+        **setup.size(),
+    }
+    for recipe in recipes:
+        _measure_command(recipe, common, setup)
+    if PLUS in recipes:
+        _measure_profile(common, setup)
+    _measure_ratio(common, setup)
+
+
+def _measure_command(recipe: str, common: Mapping[str, Any], setup: Setup) -> None:
+    path, job = speed_file(setup.output, recipe), _job(setup)
+    asked = asked_for(Run(REAL, recipe, 0), setup)
+    if made_from(path, asked):
+        return
+    seconds, memory = _timed("adaptation", {**common, "recipe": recipe, "output_dir": str(job)})
+    segmentation = {**common, "checkpoint": str(job / "model.pt"), "output_dir": str(job)}
+    inference_s, inference_gib = _timed("inference", segmentation)
+    count = len(chosen_photographs(common["dataset_dir"], most=setup.images))
+    speed = {"photographs": count, "seconds": seconds, "peak_gib": memory, "asked": asked, **setup.provenance}
+    write_json(path, speed | {"inference_s": inference_s, "inference_gib": inference_gib})
+    print(f"speed of {recipe}: {seconds:.0f} s for {count} photographs, {memory:.2f} GiB", flush=True)
+    shutil.rmtree(job)
+
+
+def _measure_profile(common: Mapping[str, Any], setup: Setup) -> None:
+    path, job = speed_file(setup.output, PROFILE), _job(setup)
+    asked = asked_for(Run(REAL, PLUS, 0), setup)
+    if made_from(path, asked):
+        return
+    torch.set_num_threads(THREADS)
+    seconds = profile_adaptation(**common, recipe=PLUS, output_dir=str(job))
+    write_json(path, {"seconds": seconds, "asked": asked, **setup.provenance})
+    shutil.rmtree(job)
+
+
+def _measure_ratio(common: Mapping[str, Any], setup: Setup) -> None:
+    path, job = speed_file(setup.output, RATIO), _job(setup)
+    if path.is_file():
+        return
+    write_json(path, {**_refinement_ratio(common, job), **setup.provenance})
+    shutil.rmtree(job)
+
+
+def _job(setup: Setup) -> Path:
+    """Where the timed commands write."""
+    return setup.output / "speed" / "job"
+
+
+def _timed(name: str, overrides: Mapping[str, Any]) -> tuple[float, float]:
+    """Wall seconds and peak memory (GiB) of a stage, run as a command with two threads.
+
+    Raises:
+        CalledProcessError: the command failed.
+    """
+    command = [sys.executable, "-m", "monai.bundle", "run", name, "--config_file", f"configs/{STAGES[name]}.json"]
+    for key, value in overrides.items():
+        command += [f"--{key}", str(value)]
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        command,
+        cwd=BUNDLE_ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": str(THREADS)},
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return time.perf_counter() - start, usage.ru_maxrss / 2**20
+
+
+def _refinement_ratio(common: Mapping[str, Any], output: Path, rounds: int = 3) -> dict[str, float]:
+    """Median wall seconds of refinement and of inference, which take turns in this process, and of their ratio."""
+    torch.set_num_threads(THREADS)
+    seconds: dict[str, list[float]] = {"inference": [], "refinement": []}
+    for turn in range(rounds + 1):
+        for name, times in seconds.items():
+            start = time.perf_counter()
+            stage(name, output_dir=str(output / f"{name}{turn}"), **common)
+            # The first turn warms up the file cache and the allocator.
+            times += [time.perf_counter() - start] if turn else []
+    ratios = [r / i for i, r in zip(seconds["inference"], seconds["refinement"], strict=True)]
+    return {f"{name}_s": statistics.median(times) for name, times in seconds.items()} | {
+        "ratio": statistics.median(ratios)
+    }

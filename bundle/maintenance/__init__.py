@@ -1,0 +1,1 @@
+"""What those who maintain the bundle do: release it, draw its documents' pictures, compare two versions of it."""

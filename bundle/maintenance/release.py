@@ -1,0 +1,98 @@
+"""The release: a zip that ``monai.bundle download`` unpacks.
+
+The same commit gives the same bytes: files are stored as they are, in the order of their names, with the commit's date.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from zipfile import ZipFile
+
+from bundle.errors import CallError
+from bundle.io.files import atomic_write
+
+__all__ = ["MAX_BYTES", "NAME", "PACKED", "pack", "version"]
+
+NAME = "optic_disc_cup_segmentation"
+PACKED = (
+    "LICENSE",
+    "Makefile",
+    "README.md",
+    "bundle",
+    "configs",
+    "docs",
+    "models",
+    "pyproject.toml",
+    "requirements-label.lock",
+    "requirements.lock",
+    "scripts/demo_input.py",
+)
+"""What users need; tests, and scripts for those who change the bundle, stay in the repository."""
+MAX_BYTES = 25_000_000
+"""The model zoo takes no larger file."""
+VERSION_FILE = Path("bundle", "_version.py")
+
+
+def pack(root: Path, output: Path) -> Path:
+    """Pack the last commit of a checkout.
+
+    Args:
+        root: the checkout.
+        output: folder that receives the zip.
+
+    Returns:
+        The zip.
+
+    Raises:
+        CallError: there is no commit to pack, the files differ from it, versions disagree, or a file is too large.
+    """
+    changed = _git(root, "status", "--porcelain", "--", *PACKED).decode()
+    if changed:
+        raise CallError(f"{changed.splitlines()[0][3:]} is not as committed.", "Commit or restore it.")
+    path = output / f"{NAME}_v{version(root)}.zip"
+    # Compression depends on zlib's version, time stamps on the time zone and line ends on the user's settings.
+    command = ("-c", "core.autocrlf=false", "archive", "--format=zip", "-0", f"--prefix={NAME}/", "HEAD", "--", *PACKED)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(_git(root, *command))
+        with ZipFile(temporary) as archive:
+            for file in archive.infolist():
+                if file.file_size > MAX_BYTES:
+                    raise CallError(
+                        f"{file.filename} is larger than {MAX_BYTES} bytes.", "The model zoo takes no such file."
+                    )
+    return path
+
+
+def version(root: Path) -> str:
+    """The version that ``metadata.json`` states.
+
+    Raises:
+        CallError: the changelog or the package does not state the same.
+    """
+    metadata = json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    stated: str = metadata["version"]
+    if stated not in metadata["changelog"]:
+        raise CallError(f"version {stated} is not in the changelog.", "Say in configs/metadata.json what is new in it.")
+    own = re.search(r'^__version__ = "(.+)"$', (root / VERSION_FILE).read_text(encoding="utf-8"), re.M)
+    if own is None or own[1] != stated:
+        raise CallError(f"configs/metadata.json says version {stated}.", f"Set __version__ in {VERSION_FILE} to it.")
+    return stated
+
+
+def _git(root: Path, *arguments: str) -> bytes:
+    """What a git command in a checkout prints.
+
+    Raises:
+        CallError: it failed.
+    """
+    done = subprocess.run(
+        ["git", *arguments], cwd=root, capture_output=True, check=False, env={**os.environ, "TZ": "UTC"}
+    )
+    if done.returncode:
+        problem = done.stderr.decode(errors="replace").strip().splitlines() or ["git failed."]
+        raise CallError(problem[-1], "A release is packed from a git checkout with at least one commit.")
+    return done.stdout
