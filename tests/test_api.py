@@ -15,8 +15,8 @@ import pytest
 import torch
 from PIL import Image
 
-import bundle
 from bundle import adapt, load, segment
+from bundle.networks.unet import DiscCupUNet
 from bundle.stages import BUNDLE_ROOT, run_stage
 from bundle.synthetic.phantoms.photographs import make_crop, make_photograph, write_dataset
 
@@ -115,6 +115,7 @@ def test_arrays_files_and_a_folder_give_the_same(folder, results, model, tmp_pat
 def test_one_photograph_needs_no_list_and_grey_is_colour(folder, model):
     grey = make_crop(3, size=(160, 128)).image[..., 1]
     (flat,), (stacked,) = segment(grey, model), segment(np.repeat(grey[..., None], 3, axis=2), model)
+    assert flat.label is not None
     np.testing.assert_array_equal(flat.label, stacked.label)
     assert flat.label.shape == (128, 160)
     (single,) = segment(str(folder / "crop.png"), model)
@@ -142,7 +143,7 @@ def test_another_model_segments_otherwise(folder, model, tmp_path):
 def test_adapting_is_the_command_s_and_its_model_segments(tmp_path):
     write_dataset(tmp_path / "target", 4, kind="crop", cameras=("tight_red",), size=96, seed=3)
     torch.manual_seed(3)
-    start = bundle.networks.unet.DiscCupUNet(backbone="efficientnet-lite0-small", decoder_channels=(16, 16, 8, 8))
+    start = DiscCupUNet(backbone="efficientnet-lite0-small", decoder_channels=(16, 16, 8, 8))
     torch.save(start.state_dict(), tmp_path / "start.pt")
     settings = TINY | {"view": "crop", "image_size": 64, "seed": 5}
     source = load(tmp_path / "start.pt", **TINY)
@@ -157,6 +158,7 @@ def test_adapting_is_the_command_s_and_its_model_segments(tmp_path):
     assert adapted.record["seed"] == 5
     assert adapted.record == json.loads((tmp_path / "command" / "adaptation.json").read_text())
     (result,) = segment(make_crop(8, size=96).image, adapted.model, view="crop", image_size=64)
+    assert result.label is not None
     assert result.label.shape == (96, 96)
 
 

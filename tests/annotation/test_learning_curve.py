@@ -58,7 +58,7 @@ def test_the_curve_is_measured_written_and_not_measured_again(network, tmp_path,
     assert text.endswith("|\n<!-- end of round trip -->\nbelow\n")
     assert "old" not in text
     with Image.open(tmp_path / "curve.png") as figure:
-        assert len(figure.convert("RGB").getcolors(10**6)) > 20
+        assert len(figure.convert("RGB").getcolors(10**6) or ()) > 20
 
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
     main(["curve", *arguments])

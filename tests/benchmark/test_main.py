@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,12 @@ def done(monkeypatch):
     """What the steps are asked to do."""
     asked: list[tuple] = []
     monkeypatch.setattr(harness, "write_target", lambda target, setup: asked.append(("target", target)))
-    monkeypatch.setattr(harness, "run_all", lambda runs, setup, workers: asked.append(("runs", *runs)) or 1)
+
+    def run_all(runs: Sequence, setup: object, workers: int) -> int:
+        asked.append(("runs", *runs))
+        return 1
+
+    monkeypatch.setattr(harness, "run_all", run_all)
     monkeypatch.setattr(harness, "measure_speed", lambda recipes, setup: asked.append(("speed", *recipes)))
     monkeypatch.setattr(harness, "publish", lambda planned, setup, places, beside: asked.append(("page", places.page)))
     return asked

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from monai.bundle import ConfigParser
 
@@ -31,8 +33,9 @@ def test_the_ceiling_trains_on_all_photographs(parser, tmp_path):
 
 
 def test_a_limit_and_the_held_out_part_reach_the_config(parser, tmp_path):
-    for labels, held_out, most, expected in (("none", False, 2, 2), ("required", True, None, 1)):
-        parser.update({"items": Setup(tmp_path, tmp_path, images=most).items(labels, held_out)})
+    cases: list[tuple[Any, bool, int | None, int]] = [("none", False, 2, 2), ("required", True, None, 1)]
+    for labels, of_validation, most, expected in cases:
+        parser.update({"items": Setup(tmp_path, tmp_path, images=most).items(labels, of_validation)})
         parser.parse(reset=True)
         items = parser.get_parsed_content("items")
         assert len(items) == expected

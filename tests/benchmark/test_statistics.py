@@ -47,7 +47,8 @@ def test_runs_are_averaged_photograph_by_photograph():
     assert average_over_runs(runs) == pytest.approx({"a": 0.7, "b": 0.5})
     with pytest.raises(ValueError, match="same photographs"):
         average_over_runs([{"a": 1.0}, {"b": 1.0}])
-    for empty in ([], [{}]):
+    nothing: tuple[list[dict[str, float]], ...] = ([], [{}])
+    for empty in nothing:
         with pytest.raises(ValueError, match="no photograph"):
             average_over_runs(empty)
 

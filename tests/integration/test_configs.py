@@ -164,6 +164,7 @@ def test_no_config_holds_a_path_of_some_machine():
 def test_the_teachers_norm_statistics_are_averaged_too(network):
     defaults = CONFIGS["adaptation"]["recipe_defaults"]
     handler = choose_recipe({"taught": {"teacher": 0.75}}, "taught", defaults).mean_teacher(network)
+    assert handler is not None
     trainer = Engine(lambda *_: None)
     handler.attach(trainer)
     before = {name: value.clone() for name, value in network.state_dict().items()}

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import numpy as np
@@ -112,7 +113,7 @@ def test_the_unpacked_bundle_passes_the_model_zoo_s_checks(unpacked, tmp_path):
     metadata = json.loads((unpacked / "configs" / "metadata.json").read_text(encoding="utf-8"))
     assert metadata["version"] in metadata["changelog"]
     assert max(path.stat().st_size for path in unpacked.rglob("*")) <= 25_000_000
-    files = {"config_file": str(unpacked / "configs" / "inference.json")}
+    files: dict[str, Any] = {"config_file": str(unpacked / "configs" / "inference.json")}
     files |= {"meta_file": str(unpacked / "configs" / "metadata.json")}
     verify_net_in_out("network_def", **files, bundle_root=str(unpacked))
     write_dataset(tmp_path / "data", 4, kind="crop", size=64, seed=5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ def write(folder, values, weight=1.0, cells="a,b\n"):
     (folder / "scores" / "metrics.json").write_text(json.dumps(values))
     (folder / "scores" / "metrics.csv").write_text(cells)
     (folder / "labels").mkdir()
-    np.savez(folder / "labels" / "a.npz", **{name: np.full(3, value) for name, value in values.items()})
+    arrays: dict[str, Any] = {name: np.full(3, value) for name, value in values.items()}
+    np.savez(folder / "labels" / "a.npz", **arrays)
     torch.save({name: torch.tensor([weight]) for name in values}, folder / "labels" / "model.pt")
     return folder
 

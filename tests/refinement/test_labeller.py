@@ -26,14 +26,12 @@ def test_thresholds_decide_what_is_labelled_and_what_is_trusted(network, make_im
     images = make_images(2, 64, 32)
     with torch.no_grad():
         features = network.features(images)
-        found = {
-            name: PseudoLabeller(GradientFeatures(), passes=4, **thresholds)(network, images, features, ["a", "b"])
-            for name, thresholds in {
-                "usual": {"label_threshold": 0.5, "uncertainty_threshold": 0.1},
-                "strict": {"label_threshold": 0.9, "uncertainty_threshold": 0.01},
-            }.items()
-        }
-    usual, strict = found["usual"], found["strict"]
+        usual, strict = (
+            PseudoLabeller(GradientFeatures(), passes=4, label_threshold=label, uncertainty_threshold=uncertainty)(
+                network, images, features, ["a", "b"]
+            )
+            for label, uncertainty in ((0.5, 0.1), (0.9, 0.01))
+        )
     torch.testing.assert_close(usual.probability, strict.probability)
     assert torch.equal(usual.label, usual.probability > 0.5)
     assert torch.equal(strict.label, strict.probability > 0.9)

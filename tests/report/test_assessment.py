@@ -6,6 +6,7 @@ import json
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def predicted(
     return Prediction.of(path, item, {"pred": label, "expected_dice": expected_dice, "norm_distance": distance})
 
 
-def assess(prediction: Prediction, dataset_dir: str | Path = ".", **limits: float) -> Segmentation:
+def assess(prediction: Prediction, dataset_dir: str | Path = ".", **limits: Any) -> Segmentation:
     return Assessor(dataset_dir, **{"max_uncertainty": 0.1, "min_confidence": 0.7} | limits)(prediction)
 
 
@@ -121,9 +122,12 @@ def test_the_view_gives_reasons_too(monkeypatch, limits, distance, reason) -> No
 
 def test_what_the_file_says_of_the_eye_goes_before_a_guess(monkeypatch) -> None:
     guesses = []
-    monkeypatch.setattr(
-        "bundle.report.assessment.guess_laterality", lambda *_: guesses.append(1) or Laterality("right", "guessed")
-    )
+
+    def guess(*_: Any) -> Laterality:
+        guesses.append(1)
+        return Laterality("right", "guessed")
+
+    monkeypatch.setattr("bundle.report.assessment.guess_laterality", guess)
     said = assess(predicted(DISC, CUP, laterality="left")).rims
     assert (said.laterality, guesses) == (Laterality("left", "file"), [])
     # The disc spans x 30..50 and y 5..25, its cup x 35..45 and y 8..20; a left eye's nose is on the picture's left.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
 import pydicom
 import pytest
 from PIL import Image
-from pydicom.uid import OphthalmicPhotography8BitImageStorage, SegmentationStorage, generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, OphthalmicPhotography8BitImageStorage, SegmentationStorage, generate_uid
 
 from bundle.errors import CallError
 from bundle.report.mask_files import MASK_SUFFIXES, check_mask_format, write_mask
@@ -30,8 +31,8 @@ def source(tmp_path: Path) -> Path:
     meta = pydicom.dataset.FileMetaDataset()
     meta.MediaStorageSOPClassUID = OphthalmicPhotography8BitImageStorage
     meta.MediaStorageSOPInstanceUID = generate_uid()
-    meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
-    dataset = pydicom.dataset.FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset = pydicom.dataset.FileDataset("photograph.dcm", {}, file_meta=meta, preamble=b"\0" * 128)
     dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = generate_uid(), generate_uid()
     dataset.PatientName, dataset.PatientID = "Doe^Jane", "4711"
@@ -59,7 +60,7 @@ def test_png(label: np.ndarray, tmp_path: Path) -> None:
 
 def test_nifti(label: np.ndarray, tmp_path: Path) -> None:
     write_mask(label, tmp_path / "a.nii.gz", "nifti", Path("a.jpg"))
-    image = nibabel.load(tmp_path / "a.nii.gz")
+    image: Any = nibabel.load(tmp_path / "a.nii.gz")
     assert image.get_data_dtype() == np.uint8
     np.testing.assert_array_equal(np.asarray(image.dataobj), label.T)
     content = (tmp_path / "a.nii.gz").read_bytes()

@@ -58,7 +58,7 @@ def test_the_label_map_is_the_argmax():
     p = torch.rand(3, WIDTH, HEIGHT, generator=torch.Generator().manual_seed(0)).mul(4).round()
     p[:, :9] = 0
     assert (p.sort(dim=0).values.diff(dim=0) == 0).any(dim=0).sum() > 500
-    label = most_probable(MetaTensor(p, meta={"disc_confidence": 0.5}))
+    label: Any = most_probable(MetaTensor(p, meta={"disc_confidence": 0.5}))
     # numpy promises the first of equal values.
     assert np.array_equal(label.numpy(), p.numpy().argmax(axis=0)[None])
     assert label.dtype == torch.uint8
@@ -106,7 +106,8 @@ def run(
     unreadable = unreadable or {}
     items = [{"name": _named(path), "image": str(folder / path)} for path in [*found, *unreadable]]
     dataset = SimpleNamespace(data=items, unreadable={_named(path): reason for path, reason in unreadable.items()})
-    batches, outputs = [[]], [[]]
+    batches: list[list[dict[str, Any]]] = [[]]
+    outputs: list[list[dict[str, Any]]] = [[]]
     for index, label in enumerate(found.values()):
         view = MetaTensor(torch.zeros(3, 16, 16), meta={"disc_confidence": 0.9})
         pixels = photographs[index] if photographs else photograph(index)
