@@ -15,7 +15,7 @@ help:
 	@echo "make test                     lint and all tests"
 	@echo "make label-server STUDIES=dir MONAI Label with the model in it, on loopback (PORT=n, MODELS='adapted/model.pt ...')"
 	@echo "make test-label               that server, asked over REST and with its client"
-	@echo "make benchmark DATA=dir       the tables and figures of docs/benchmark.md (QUICK=1: a small version, in output)"
+	@echo "make benchmark DATA=dir       the tables and figures of docs/development/benchmark.md (QUICK=1: a small version, in output)"
 	@echo "make release                  the bundle as a versioned zip in dist/, from the last commit"
 
 $(VENV)/ready: pyproject.toml requirements.lock
@@ -67,12 +67,12 @@ format: $(VENV)/ready-test
 	$(BIN)/ruff format .
 
 # QUICK=1 makes a small version in minutes, which leaves the documentation alone; WORKERS=n sets the processes; BESIDE=dir
-# shows the runs of another source model (docs/plus.md) too.
+# shows the runs of another source model (docs/development/history_of_plus.md) too.
 benchmark: $(VENV)/ready-benchmark
 	@test -n "$(DATA)" || { echo "error: say make benchmark DATA=dir" >&2; exit 2; }
 	$(BIN)/python -m bundle.benchmark --data "$(DATA)" $(if $(WORKERS),--workers $(WORKERS)) $(if $(BESIDE),--beside "$(BESIDE)") $(if $(QUICK), \
-		--quick --output output/benchmark-quick, --output output/benchmark --page docs/benchmark.md \
-		--figures docs/images --summary README.md docs/README.md --metadata configs/metadata.json --record docs/benchmark_runs.tar.xz)
+		--quick --output output/benchmark-quick, --output output/benchmark --page docs/development/benchmark.md \
+		--figures docs/images --summary README.md docs/README.md --metadata configs/metadata.json --record docs/development/benchmark_runs.tar.xz)
 
 release: $(VENV)/ready
 	$(BIN)/python scripts/release.py --output dist

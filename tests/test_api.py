@@ -196,9 +196,9 @@ def test_wrong_calls_raise_what_scripts_can_catch(call, words, model, folder):
 
 
 def test_the_page_shows_what_the_example_prints(tmp_path):
-    page = (BUNDLE_ROOT / "docs" / "python.md").read_text(encoding="utf-8")
-    example = BUNDLE_ROOT / "docs" / "python_example.py"
-    (shown,) = re.findall(r"python docs/python_example.py\n```\n```text\n(.*?)```", page, re.S)
+    page = (BUNDLE_ROOT / "docs" / "how-to" / "use_from_python.md").read_text(encoding="utf-8")
+    example = BUNDLE_ROOT / "docs" / "how-to" / "python_example.py"
+    (shown,) = re.findall(r"python docs/how-to/python_example.py\n```\n```text\n(.*?)```", page, re.S)
     done = subprocess.run([sys.executable, str(example)], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     printed = done.stdout

@@ -28,7 +28,7 @@ from bundle.stages import BUNDLE_ROOT
 
 __all__ = ["render"]
 
-RECIPES, METHOD, REPORT = "recipes.md", "plus.md", "report.md"
+RECIPES, METHOD, REPORT = "../explanation/recipes.md", "history_of_plus.md", "../reference/report.md"
 """Pages that this one refers to, relative to it."""
 LISTED = 12
 """At most so many missing runs are named."""
@@ -77,7 +77,7 @@ def _introduction(missing: Sequence[str], facts: Mapping[str, Any]) -> list[str]
         "epoch counts. No setting here is chosen by labels of Drishti-GS; those of `plus`, and some learning rates of",
         "its peers, were chosen on made-up targets, which therefore flatter `plus`. Dice is in percent, and so is a",
         "point; ± is the standard deviation over seeds. Recipes are as they were at the commits that the last section",
-        f"names; what has changed in `plus` since is in [plus.md]({METHOD}).",
+        f"names; what has changed in `plus` since is in [history_of_plus.md]({METHOD}).",
         "",
     ]
     if facts.get("images"):

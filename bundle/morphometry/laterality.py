@@ -4,7 +4,7 @@ A fundus photograph is taken to show the eye as an examiner sees it, upright and
 to the picture's right. Two things tell the nasal side then. In a whole photograph that is centred on the macula, the
 disc lies nasal of the centre. And within the disc the nasal side is the darker one, for there the vessels' trunk runs
 and the rim is thick, while the temporal side is pale; a crop shows that too. Where both are seen and contradict each
-other, or neither is seen, the eye is unknown. docs/report.md says how often the guess was right.
+other, or neither is seen, the eye is unknown. docs/reference/report.md says how often the guess was right.
 """
 
 from __future__ import annotations

@@ -260,7 +260,7 @@ def test_the_model_is_chosen_by_its_file(
     np.testing.assert_array_equal(server.mask("crop", model_filename="model_adapted.pt"), own)
     np.testing.assert_array_equal(server.mask("crop", model_filename="model.pt"), source)
     np.testing.assert_array_equal(server.mask("crop"), source)
-    # As docs/monai_label.md warns.
+    # As docs/how-to/label_with_monai_label.md warns.
     np.testing.assert_array_equal(server.mask("crop", model_filename="model_missing.pt"), source)
 
 

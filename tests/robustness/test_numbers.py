@@ -234,7 +234,7 @@ def difference(one: Path, other: Path) -> float:
 
 
 THREADS_TOLERANCE = 1e-5
-"""Largest ``difference`` between one thread and two; what was measured stands in docs/reliability.md."""
+"""Largest ``difference`` between one thread and two; what was measured stands in docs/development/reliability.md."""
 
 
 @pytest.mark.parametrize("recipe", OURS)
