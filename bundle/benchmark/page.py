@@ -126,7 +126,8 @@ def _all_targets(results: Results, figures: Mapping[str, str]) -> list[str]:
         "## All targets: mean Dice",
         "",
         "The other targets are made of held-out photographs of the source, as another camera or another clinic would",
-        "see them (`bundle/synthetic/shifts.py`); `phantoms` are drawn, of two cameras. Half is adapted to, half is scored. They",
+        "see them (`bundle/synthetic/shifts.py`); `phantoms` are drawn, of two cameras. "
+        "Half is adapted to, half is scored. They",
         f"are for development: `plus` was chosen by scores on several of them, on these photographs ([how]({METHOD})).",
         "",
         *all_targets_table(results),
