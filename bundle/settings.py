@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,9 +33,10 @@ class Setting:
     Args:
         description: what it does, in a sentence.
         kind: of value. A path and a text may be anything that the stage understands.
-        least: smallest value.
-        most: largest value.
-        open_ended: whether ``least`` and ``most`` themselves are excluded.
+        least: the value is at least this.
+        most: the value is at most this.
+        above: the value is more than this.
+        below: the value is less than this.
         choices: all allowed values; empty for any.
         optional: whether null is allowed.
         unit: of the value, in words.
@@ -45,9 +45,10 @@ class Setting:
 
     description: str
     kind: Kind
-    least: float = -math.inf
-    most: float = math.inf
-    open_ended: bool = False
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    below: float | None = None
     choices: tuple[str, ...] = ()
     optional: bool = False
     unit: str = ""
@@ -57,12 +58,10 @@ class Setting:
         """What the value may be, in words."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
-        words = {"yes or no": "True or False"}.get(self.kind, f"a {self.kind}")
-        over, under = ("above", "below") if self.open_ended else ("of at least", "of at most")
-        if math.isfinite(self.least):
-            words += f" {over} {self.least:g}"
-        if math.isfinite(self.most):
-            words += f" {'and ' if math.isfinite(self.least) else ''}{under} {self.most:g}"
+        words = {"yes or no": "True or False", "text": "text"}.get(self.kind, f"a {self.kind}")
+        limits = {"of at least": self.least, "above": self.above, "of at most": self.most, "below": self.below}
+        given = [f"{word} {limit}" for word, limit in limits.items() if limit is not None]
+        words += " " * bool(given) + " and ".join(given)
         if self.divisor > 1:
             words += f", a multiple of {self.divisor}"
         return words + (", or null" if self.optional else "")
@@ -81,11 +80,13 @@ class Setting:
             return isinstance(value, bool)
         if isinstance(value, bool) or not isinstance(value, int if self.kind == "whole number" else int | float):
             return False
-        if value % self.divisor and self.divisor > 1:
-            return False
-        if self.open_ended:
-            return self.least < value < self.most
-        return self.least <= value <= self.most
+        return (
+            (self.least is None or value >= self.least)
+            and (self.most is None or value <= self.most)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+            and (self.divisor == 1 or value % self.divisor == 0)
+        )
 
 
 VIEWS = ("auto", "crop", "photograph")
@@ -97,8 +98,8 @@ SETTINGS: dict[str, Setting] = {
     "model_file": Setting("File that receives the trained weights.", "path"),
     "label_format": Setting("How labels are stored.", "text", choices=("index", "refuge", "pair")),
     "view": Setting("What the network sees: all of it, the disc's surroundings, or what fits.", "text", choices=VIEWS),
-    "disc_share": Setting("Share of the view's side that the disc fills where it is sought.", "number", 0, 1, True),
-    "validation_fraction": Setting("Share of the photographs that is held out.", "number", 0, 1, True),
+    "disc_share": Setting("Share of the view's side that a disc fills if it is sought.", "number", above=0, below=1),
+    "validation_fraction": Setting("Share of the photographs that is held out.", "number", above=0, below=1),
     "image_size": Setting("Side of the view.", "whole number", 32, 4096, unit="pixels", divisor=32),
     "batch_size": Setting("Photographs a batch, of all processes together.", "whole number", 1),
     "max_epochs": Setting("Epochs of training.", "whole number", 1),
@@ -106,7 +107,7 @@ SETTINGS: dict[str, Setting] = {
     "val_interval": Setting("Epochs between two looks at the held-out photographs.", "whole number", 1),
     "learning_rate": Setting("Of AdamW, at its highest.", "number", 0),
     "weight_decay": Setting("Of AdamW.", "number", 0),
-    "dropout": Setting("Probability that a channel in front of the head is dropped.", "number", 0, 0.999),
+    "dropout": Setting("Probability that a channel in front of the head is dropped.", "number", 0, below=1),
     "pretrained": Setting("Start the encoder from its ImageNet weights.", "yes or no"),
     "seed": Setting("Of everything that is drawn at random.", "whole number", 0, 2**32 - 1),
     "quiet": Setting("No progress bar and no TensorBoard events.", "yes or no"),
@@ -119,21 +120,21 @@ SETTINGS: dict[str, Setting] = {
     "recipe": Setting("Recipe of adaptation, a key of `recipes`.", "text"),
     "statistics": Setting("Share of the target in the norm layers' statistics.", "number", 0, 1),
     "passes": Setting("Stochastic passes a photograph.", "whole number", 2),
-    "label_threshold": Setting("Probability above which a pixel is labelled.", "number", 0, 1, True),
+    "label_threshold": Setting("Probability above which a pixel is labelled.", "number", above=0, below=1),
     "uncertainty_threshold": Setting("Uncertainty below which a pixel is trusted.", "number", 0),
     "uncertainty": Setting("Of the probability alone, or of the heat map too.", "text", choices=("prob", "prob+cam")),
-    "source_cup_share": Setting("Share of the disc that is cup in the source's labels.", "number", 0, 1, True),
+    "source_cup_share": Setting("Share of the disc that is cup in the source's labels.", "number", above=0, below=1),
     "least_cup_shift": Setting("Shift of the cup's log-odds that a camera alone causes.", "number", 0, unit="nats"),
     "loss_limit": Setting("Loss above which training counts as diverged.", "number", 0),
     "collapse": Setting("Share of its area below which a structure counts as lost.", "number", 0, 1),
     "least_disc": Setting("Share of the view that the source's disc must take on average.", "number", 0, 1),
     "max_uncertainty": Setting("Uncertainty above which a photograph is to be reviewed.", "number", 0, 1),
-    "uncertainty_scale": Setting("The model's uncertainty is divided by it.", "number", 0, 1),
+    "uncertainty_scale": Setting("The model's uncertainty is divided by it.", "number", most=1, above=0),
     "min_confidence": Setting("Confidence of the search below which a photograph is to be reviewed.", "number", 0, 1),
     "min_sharpness": Setting("Sharpness below which a photograph is to be reviewed; 0 for none.", "number", 0),
     "max_distance": Setting("Distance to the training data above which a photograph is to be reviewed.", "number", 0),
     "guess_eye": Setting("Guess which eye it is where the file does not say.", "yes or no"),
-    "rim_sector": Setting("Angle over which a rim's width is averaged.", "number", 1e-9, 90, unit="degrees"),
+    "rim_sector": Setting("Angle over which a rim's width is averaged.", "number", most=90, above=0, unit="degrees"),
     "mask_format": Setting("Format of the masks.", "text", choices=("png", "nifti", "dicom_seg")),
 }  # fmt: skip
 

@@ -1,7 +1,8 @@
 """Adapt to every target by every recipe without its labels, score, and write tables and figures.
 
     python -m bundle.benchmark --data DATA --output FOLDER [--page docs/development/benchmark.md --figures docs/images]
-        [--summary README.md docs/README.md] [--metadata configs/metadata.json] [--record docs/development/benchmark_runs.tar.xz]
+        [--summary README.md docs/README.md] [--metadata configs/metadata.json]
+        [--record docs/development/benchmark_runs.tar.xz]
         [--workers N] [--targets a,b] [--recipes a,b] [--seeds 0,1] [--ablation_targets a] [--ablation_seeds 0]
         [--images N] [--steps runs,page]
         [--checkpoint model.pt --image_size 512]

@@ -14,9 +14,9 @@ class KeepFreedMemory:
 
     By default the C library hands every large block back to the system when it is freed. A step of training on a CPU
     frees gigabytes of activations, and the system then clears each page anew, which takes a good part of the step
-    (docs/development/history_of_plus.md). While the engine runs, blocks below a size are kept; when it has completed, what is free goes back;
-    after an error it stays, for then the process ends. No result changes. Where the C library is not glibc, nothing
-    happens.
+    (docs/development/history_of_plus.md). While the engine runs, blocks below a size are kept; when it has completed,
+    what is free goes back; after an error it stays, for then the process ends. No result changes. Where the C library
+    is not glibc, nothing happens.
 
     Args:
         largest: of the blocks that are kept, in MiB; larger ones are as before, which bounds what can lie idle.

@@ -135,7 +135,7 @@ def test_a_recipe_resumes_exactly(recipe, adapted, target, checkpoint, tmp_path,
     ],
 )
 def test_the_recipes_are_the_published_ones(recipe, published):
-    """As ``bundle/peer_losses.py`` and docs/explanation/recipes.md say; dpl's rate is by a sweep. Change numbers in both."""
+    """As docs/explanation/recipes.md says; the rate of dpl is by a sweep. Change numbers in both places."""
     config = json.loads((BUNDLE_ROOT / "configs" / "adapt.json").read_text())
     found = choose_recipe(config["recipes"], recipe, config["recipe_defaults"])
     published |= {"statistics": 1.0, "pseudo_labels": recipe == "dpl"}

@@ -106,7 +106,7 @@ def overrides(folder: Path) -> dict[str, Any]:
 def test_the_config_trains_a_network_that_the_locator_loads(tmp_path: Path) -> None:
     write_dataset(tmp_path / "set", 3, kind="photograph", size=(128, 96))
     parser = ConfigParser()
-    parser.read_config(str(BUNDLE_ROOT / "configs" / "train_locator.json"))
+    parser.read_config([str(BUNDLE_ROOT / "configs" / name) for name in ("train.json", "train_locator.json")])
     parser.update(overrides(tmp_path))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
