@@ -174,3 +174,15 @@ def test_a_program_that_imports_the_bundle_ends_as_it_always_did(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")
     assert done.stderr.endswith("bundle.errors.CallError: a b\n")
+
+
+def test_the_stages_end_so(tmp_path):
+    """Of wrong calls tests/integration/test_stages.py knows more."""
+    call = [sys.executable, "-m", "monai.bundle", "run", "inference", "--config_file", "configs/inference.json"]
+    call += ["--items", "$[][0]", "--output_dir", str(tmp_path / "out")]
+    done = subprocess.run(call, cwd=Path(bundle.__file__).parents[1], capture_output=True, text=True, check=False)
+    log = tmp_path / "out" / "error.log"
+    assert done.returncode == UNEXPECTED
+    assert done.stderr.splitlines()[-1] == f"error: unexpected IndexError: list index out of range (see {log})"
+    assert "Traceback" not in done.stderr + done.stdout
+    assert "IndexError" in log.read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bundle.data.photograph_reader import PhotographReader
 
-__all__ = []
+__all__ = ["ArrayReader"]
 
 
 class ArrayReader(PhotographReader):
