@@ -1,1 +1,1 @@
-"""Every recipe on every target in one harness: runs, record, statistics, tables and figures."""
+"""The benchmark: every recipe on every target in one harness, and measurements beside it."""

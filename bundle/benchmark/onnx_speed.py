@@ -21,7 +21,7 @@ import onnxruntime
 import torch
 from monai.bundle import ConfigParser, onnx_export
 
-from bundle import load
+from bundle.api import load
 from bundle.benchmark.setup import CHECKPOINT
 from bundle.stages import BUNDLE_ROOT
 from bundle.synthetic.cameras import CAMERA_STYLES
