@@ -2,9 +2,8 @@
 
     python scripts/format_configs.py [--check] [FILE ...]     # default: configs/*.json
 
-A component or list that fits on a line of 120 characters stands on one; else each of its arguments does. A table of
-plain settings, such as a recipe, and a list of short entries fill their lines. ``--check`` changes nothing, names the
-files that are not so written, and ends with status 1 if there are any.
+``bundle/io/config_text.py`` says how that is. ``--check`` changes nothing, names the files that are not so written, and
+ends with status 1 if there are any.
 """
 
 from __future__ import annotations
@@ -13,53 +12,9 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
-WIDTH = 120
-SHORT = 40
-"""Lists of longer entries have a line for each."""
-
-
-def laid_out(value: Any, indent: int = 0, before: int = 0) -> str:
-    """JSON text of ``value``.
-
-    Args:
-        value: what JSON can hold.
-        indent: of the line on which it starts, in spaces; at 0 it is a whole file, whose keys have lines of their own.
-        before: characters on that line ahead of it.
-
-    Example:
-        >>> print(laid_out({"a": [1, 2], "b": {"c": {}}}))
-        {
-          "a": [1, 2],
-          "b": {"c": {}}
-        }
-    """
-    line = json.dumps(value, ensure_ascii=False)
-    comma = 1
-    if (indent and indent + before + len(line) + comma <= WIDTH) or not isinstance(value, dict | list) or not value:
-        return line
-    named = list(value.items()) if isinstance(value, dict) else [(None, part) for part in value]
-    keys = ["" if name is None else f"{json.dumps(name, ensure_ascii=False)}: " for name, _ in named]
-    parts = [key + laid_out(part, indent + 2, len(key)) for key, (_, part) in zip(keys, named, strict=True)]
-    opening, closing = "{}" if isinstance(value, dict) else "[]"
-    flat = not any("\n" in part for part in parts)
-    plain = "_target_" not in value if isinstance(value, dict) else max(map(len, parts)) <= SHORT
-    lines = filled(parts, indent + 2) if indent and flat and plain else [f"{part}," for part in parts]
-    inner = "\n".join(" " * (indent + 2) + each for each in lines)
-    return f"{opening}\n{inner.removesuffix(',')}\n{' ' * indent}{closing}"
-
-
-def filled(parts: list[str], indent: int) -> list[str]:
-    """As many ``parts``, each with its comma, on a line as it holds."""
-    lines = [""]
-    for part in parts:
-        longer = f"{lines[-1]} {part},".lstrip()
-        if lines[-1] and indent + len(longer) > WIDTH:
-            lines.append(f"{part},")
-        else:
-            lines[-1] = longer
-    return lines
+from bundle.io.config_text import laid_out
+from bundle.stages import BUNDLE_ROOT
 
 
 def main() -> int:
@@ -68,9 +23,8 @@ def main() -> int:
     parser.add_argument("files", type=Path, nargs="*")
     parser.add_argument("--check", action="store_true")
     args = parser.parse_args()
-    configs = Path(__file__).resolve().parents[1] / "configs"
     wrong = []
-    for path in args.files or sorted(configs.glob("*.json")):
+    for path in args.files or sorted((BUNDLE_ROOT / "configs").glob("*.json")):
         text = path.read_text(encoding="utf-8")
         wanted = laid_out(json.loads(text)) + "\n"
         if text != wanted:

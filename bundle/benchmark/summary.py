@@ -11,6 +11,7 @@ from bundle.benchmark.markdown import NONE, share, spread, table
 from bundle.benchmark.plan import PLUS, REAL, SOURCE
 from bundle.benchmark.results import Results, mean_dice
 from bundle.benchmark.statistics import mean_and_sd
+from bundle.io.config_text import laid_out
 from bundle.io.files import atomic_write
 from bundle.networks.nested_classes import CLASSES
 
@@ -65,7 +66,7 @@ def replace_eval_metrics(metadata: Path, results: Results) -> None:
     content = json.loads(metadata.read_text(encoding="utf-8"))
     content["eval_metrics"] = eval_metrics(results)
     with atomic_write(metadata) as path:
-        path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(laid_out(content) + "\n", encoding="utf-8")
 
 
 def eval_metrics(results: Results) -> dict[str, float]:

@@ -14,9 +14,9 @@ from monai.bundle.config_item import ComponentLocator
 from monai.utils import optional_import
 
 from bundle.adaptation.recipes import Recipe, choose_recipe
+from bundle.io.config_text import laid_out
 from bundle.stages import BUNDLE_ROOT, STAGES
 from bundle.transforms.intensity import ScaleToNetworkd
-from scripts.format_configs import laid_out
 
 CONFIGS = {stage: json.loads((BUNDLE_ROOT / "configs" / f"{name}.json").read_text()) for stage, name in STAGES.items()}
 SOURCE_FREE = [stage for stage in STAGES if stage != "training"]

@@ -146,7 +146,8 @@ def server(photographs: Path, adapted: Path, tmp_path_factory: pytest.TempPathFa
         port = free.getsockname()[1]
     command: list[str | Path] = [
         sys.executable,
-        BUNDLE_ROOT / "scripts" / "label_server.py",
+        "-m",
+        "bundle.annotation.label_server",
         "--studies",
         folder / "studies",
     ]
