@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ def stage_table(stage: str) -> list[str]:
             unit = f" ({setting.unit})" if setting.unit else ""
             lines.append(f"| `{key}` | {shown(config[key])} | {setting.allowed()}{unit} | {setting.description} |")
     parts = [f"`{key}`" for key, value in config.items() if isinstance(value, dict | list) and key not in SETTINGS]
-    return [*lines, "", f"Components and tables: {', '.join(parts)}.", ""]
+    listed = textwrap.wrap(f"Components and tables: {', '.join(parts)}.", 120, break_on_hyphens=False)
+    return [*lines, "", *listed, ""]
 
 
 def page_with_tables(page: str) -> str:
