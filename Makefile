@@ -79,7 +79,7 @@ label-server: $(LABEL)/ready
 
 # The readers of photographs run here with other versions of NumPy and pydicom, so their tests do too.
 test-label: $(LABEL)/ready
-	$(LABEL)/bin/python -m pytest tests/integration/test_label_server.py tests/robustness/test_label_load.py tests/data/test_readers.py
+	$(LABEL)/bin/python -m pytest tests/integration/test_label_server.py tests/robustness/test_label_load.py tests/data
 
 clean:
 	rm -rf demo dist output .pytest_cache .mypy_cache .ruff_cache

@@ -99,11 +99,11 @@ def write_photographs(folder: Path, count: int) -> None:
 
 def serve(output: Path, studies: Path, port: int) -> subprocess.Popen[bytes]:
     """Start the server; what it says goes to a log."""
-    command = [sys.executable, str(BUNDLE_ROOT / "scripts" / "label_server.py"), "--studies", str(studies)]
+    command = [sys.executable, "-m", "bundle.annotation.label_server", "--studies", str(studies)]
     command += ["--app", str(output / "app"), "--port", str(port)]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MONAI_")}
     with (output / "log.txt").open("wb") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        return subprocess.Popen(command, cwd=BUNDLE_ROOT, stdout=log, stderr=log, env=environment)
 
 
 def wait_until_up(url: str, process: subprocess.Popen[bytes]) -> None:
