@@ -79,7 +79,8 @@ def groups(seed: int = 0):
     return anchors, view, row, category, regions, source_like, target_specific
 
 
-def slow_contrast(anchors, view, row, category, regions, source_like, target_specific, temperature, neighbours):
+def slow_contrast(arguments, temperature, neighbours):
+    anchors, view, row, category, regions, source_like, target_specific = arguments
     known = [(r, c) for r in range(len(regions)) for c in range(3) if source_like[r, c] or target_specific[r, c]]
     centroids = {}
     for c in range(3):
@@ -100,7 +101,8 @@ def slow_contrast(anchors, view, row, category, regions, source_like, target_spe
     return sum(values) / len(values)
 
 
-def slow_discrepancy(anchors, row, category, regions, source_like, target_specific, temperature):
+def slow_discrepancy(arguments, temperature):
+    anchors, row, category, regions, source_like, target_specific = arguments
     values = []
     for f, r, c in zip(anchors, row, category, strict=True):
         group: dict[bool, list[np.ndarray]] = {True: [], False: []}
@@ -125,9 +127,7 @@ def test_adaptive_contrast_by_a_slow_loop(neighbours, without_source_like):
         arguments[5][:, 1], arguments[6][:, 1] = False, True
     loss = DivideAndContrastLoss(temperature=0.3, neighbours=neighbours)
     found = loss.contrast_of(*arguments)
-    assert found.item() == pytest.approx(
-        slow_contrast(*as_numpy(arguments), temperature=0.3, neighbours=neighbours), rel=1e-4
-    )
+    assert found.item() == pytest.approx(slow_contrast(as_numpy(arguments), 0.3, neighbours), rel=1e-4)
 
 
 @pytest.mark.parametrize("one_sided", [False, True])
@@ -137,7 +137,7 @@ def test_discrepancy_of_the_regions_by_a_slow_loop(one_sided):
         source_like[:, 1], target_specific[:, 1] = True, False
     arguments = anchors, row, category, regions, source_like, target_specific
     found = DivideAndContrastLoss(temperature=0.3).discrepancy_of(*arguments)
-    assert found.item() == pytest.approx(slow_discrepancy(*as_numpy(arguments), temperature=0.3), rel=1e-4)
+    assert found.item() == pytest.approx(slow_discrepancy(as_numpy(arguments), 0.3), rel=1e-4)
 
 
 def regions_of(seed: int, cup: bool = True) -> torch.Tensor:
@@ -197,8 +197,8 @@ def test_divide_and_contrast_as_a_whole_by_a_slow_loop(reader, taught, monkeypat
     )
     target_specific = ~source_like & ~np.isnan(confidence)
     assert target_specific.any()
-    contrast = slow_contrast(anchors, view, row, category, regions, source_like, target_specific, 0.3, 2)
-    discrepancy = slow_discrepancy(anchors, row, category, regions, source_like, target_specific, 0.3)
+    contrast = slow_contrast((anchors, view, row, category, regions, source_like, target_specific), 0.3, 2)
+    discrepancy = slow_discrepancy((anchors, row, category, regions, source_like, target_specific), 0.3)
     expected = 0.7 * cross_entropy + 0.9 * contrast + 0.4 * discrepancy
     assert step([2, 0, 1]) == pytest.approx(expected, rel=1e-4)
 

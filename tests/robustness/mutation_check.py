@@ -28,6 +28,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from tests.robustness.mutants import CURATED, EQUIVALENT, TESTS, Mutant
 
@@ -127,7 +128,7 @@ def _changes(node: ast.expr) -> Iterator[ast.expr]:
         changed.op = _SWAPS[type(changed.op)]()  # type: ignore[assignment]
         yield changed
     elif isinstance(changed, ast.Compare) and type(changed.ops[0]) in _SWAPS:
-        changed.ops[0] = _SWAPS[type(changed.ops[0])]()  # type: ignore[assignment]
+        changed.ops[0] = cast(ast.cmpop, _SWAPS[type(changed.ops[0])]())
         yield changed
     elif isinstance(changed, ast.UnaryOp):
         yield changed.operand

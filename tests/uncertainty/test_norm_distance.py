@@ -24,13 +24,14 @@ def test_the_distance_is_that_of_means_in_variances():
 
 
 def test_the_first_norm_layer_is_asked_and_left_alone(network):
-    assert FirstNormInput(network).norm is network.encoder._bn0
+    first_norm: nn.BatchNorm2d = network.encoder._bn0
+    assert FirstNormInput(network).norm is first_norm
     image = torch.rand(2, 3, 64, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad(), FirstNormInput(network) as first:
         network(image)
         entered = network.encoder._conv_stem(network.encoder._conv_stem_padding(image))
     assert first.distance is not None
-    assert torch.allclose(first.distance, norm_distance(entered, network.encoder._bn0))
+    assert torch.allclose(first.distance, norm_distance(entered, first_norm))
     kept = first.distance
     with torch.no_grad():
         network(image + 1)
