@@ -7,15 +7,16 @@ BUNDLE := $(BIN)/python -m monai.bundle run
 LABEL ?= .venv-label
 
 .DELETE_ON_ERROR:
-.PHONY: help demo adapt test lint format benchmark release label-server test-label clean
+.PHONY: help demo adapt test lint docs format benchmark release label-server test-label clean
 
 help:
 	@echo "make demo                     segment sample photographs and show where the report is"
 	@echo "make adapt TARGET=dir OUT=dir adapt the model to the photographs in TARGET, without labels, and segment them"
 	@echo "make test                     lint and all tests"
+	@echo "make docs                     the documentation as a site, in site/"
 	@echo "make label-server STUDIES=dir MONAI Label with the model in it, on loopback (PORT=n, MODELS='adapted/model.pt ...')"
 	@echo "make test-label               that server, asked over REST and with its client"
-	@echo "make benchmark DATA=dir       the tables and figures of docs/development/benchmark.md (QUICK=1: a small version, in output)"
+	@echo "make benchmark DATA=dir       the tables and figures of the benchmark (QUICK=1: a small version, in output)"
 	@echo "make release                  the bundle as a versioned zip in dist/, from the last commit"
 
 $(VENV)/ready: pyproject.toml requirements.lock
@@ -25,6 +26,10 @@ $(VENV)/ready: pyproject.toml requirements.lock
 
 $(VENV)/ready-test: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[test,dicom,export,tracking]'
+	@touch $@
+
+$(VENV)/ready-docs: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[docs]'
 	@touch $@
 
 $(VENV)/ready-benchmark: $(VENV)/ready
@@ -58,13 +63,20 @@ lint: $(VENV)/ready-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python scripts/format_configs.py --check
 
 test: lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
+docs: $(VENV)/ready-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "The site: $(CURDIR)/site/index.html"
+
 format: $(VENV)/ready-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/python scripts/format_configs.py
 
 # QUICK=1 makes a small version in minutes, which leaves the documentation alone; WORKERS=n sets the processes; BESIDE=dir
 # shows the runs of another source model (docs/development/history_of_plus.md) too.
@@ -84,7 +96,7 @@ label-server: $(LABEL)/ready
 
 # The readers of photographs run here with other versions of NumPy and pydicom, so their tests do too.
 test-label: $(LABEL)/ready
-	$(LABEL)/bin/python -m pytest tests/integration/test_label_server.py tests/robustness/test_label_load.py tests/data/test_readers.py
+	$(LABEL)/bin/python -m pytest tests/integration/test_label_server.py tests/robustness/test_label_load.py tests/data
 
 clean:
-	rm -rf demo dist output .pytest_cache .mypy_cache .ruff_cache
+	rm -rf demo dist output site .pytest_cache .mypy_cache .ruff_cache

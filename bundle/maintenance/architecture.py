@@ -80,7 +80,8 @@ def floors(imports: Mapping[str, set[str]]) -> list[list[str]]:
         >>> floors({"roof": {"wall"}, "wall": set(), "door": set()})
         [['door', 'wall'], ['roof']]
     """
-    left, done, result = dict(imports), set(), []
+    left, result = dict(imports), []
+    done: set[str] = set()
     while left:
         floor = sorted(room for room, used in left.items() if used <= done)
         if not floor:

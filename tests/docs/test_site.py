@@ -29,9 +29,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_document_is_a_page(site):
     for page in (BUNDLE_ROOT / "docs").rglob("*.md"):
         name = page.relative_to(BUNDLE_ROOT / "docs").with_suffix(".html")
-        assert (site / ("index.html" if name.name == "README.html" else name)).is_file()
-    for name in ("start", "contributing", "changelog", "weights"):
-        assert (site / f"{name}.html").is_file()
+        assert (site / ("index.html" if name.name == "README.html" else str(name))).is_file()
+    for added in ("start", "contributing", "changelog", "weights"):
+        assert (site / f"{added}.html").is_file()
 
 
 def test_a_page_loads_nothing_from_elsewhere(site):

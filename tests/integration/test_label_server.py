@@ -144,14 +144,8 @@ def server(photographs: Path, adapted: Path, tmp_path_factory: pytest.TempPathFa
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "bundle.annotation.label_server",
-        "--studies",
-        folder / "studies",
-    ]
-    command += ["--app", folder / "app", "--port", str(port), "--model", adapted]
+    command: list[str | Path] = [sys.executable, "-m", "bundle.annotation.label_server"]
+    command += ["--studies", folder / "studies", "--app", folder / "app", "--port", str(port), "--model", adapted]
     command += ["--train", "learning_rate=0.0001", "--train", "batch_size=2"]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MONAI_")}
     with (folder / "log.txt").open("w") as log:
@@ -261,7 +255,7 @@ def test_the_model_is_chosen_by_its_file(
     np.testing.assert_array_equal(server.mask("crop", model_filename="model_adapted.pt"), own)
     np.testing.assert_array_equal(server.mask("crop", model_filename="model.pt"), source)
     np.testing.assert_array_equal(server.mask("crop"), source)
-    # As docs/how-to/label_with_monai_label.md warns.
+    # As docs/monai_label.md warns.
     np.testing.assert_array_equal(server.mask("crop", model_filename="model_missing.pt"), source)
 
 

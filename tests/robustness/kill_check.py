@@ -34,10 +34,13 @@ from bundle.synthetic.phantoms.photographs import write_dataset
 from tests.support.processes import forkserver
 from tests.support.stages import TINY
 
+UNWATCHED = {"track_photographs": 0}
+"""Pictures of the progress take half the time, and are not compared."""
 SETTINGS: dict[str, dict[str, Any]] = {
-    "training": {"pretrained": False, "batch_size": 4, "max_epochs": 6, "val_interval": 3, "warmup_epochs": 1},
+    "training": {"pretrained": False, "batch_size": 4, "max_epochs": 6, "val_interval": 3, "warmup_epochs": 1}
+    | UNWATCHED,
     "refinement": {"view": "crop", "batch_size": 4},
-    "adaptation": {"view": "crop", "batch_size": 4, "recipe": "grad_cl", "recipes#grad_cl#max_epochs": 4},
+    "adaptation": {"view": "crop", "batch_size": 4, "recipe": "grad_cl", "recipes#grad_cl#max_epochs": 4} | UNWATCHED,
     "inference": {"view": "crop"},
 }
 """Of each stage, beside ``TINY``."""

@@ -103,7 +103,7 @@ def serve(output: Path, studies: Path, port: int) -> subprocess.Popen[bytes]:
     command += ["--app", str(output / "app"), "--port", str(port)]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MONAI_")}
     with (output / "log.txt").open("wb") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        return subprocess.Popen(command, cwd=BUNDLE_ROOT, stdout=log, stderr=log, env=environment)
 
 
 def wait_until_up(url: str, process: subprocess.Popen[bytes]) -> None:

@@ -20,7 +20,7 @@ from PIL import Image
 from bundle.adaptation.result import AdaptationResult
 from bundle.losses.base import AdaptationLoss
 from bundle.stages import BUNDLE_ROOT
-from tests.integration.test_stages import run, same_weights, weights
+from tests.support.stages import run, same_weights, weights
 
 RECIPES = sorted(json.loads((BUNDLE_ROOT / "configs" / "adapt.json").read_text())["recipes"])
 OURS = ("grad_cl", "plus")

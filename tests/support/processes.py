@@ -19,7 +19,8 @@ def forkserver() -> ForkServerContext:
     Forking from the test process itself would be sooner still, but autograd forbids it after the first backward pass.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["bundle.stages", "ignite.distributed", "monai.bundle", "monai.transforms"])
+    # The last is what the first optimiser of a process imports.
+    context.set_forkserver_preload(["bundle.stages", "ignite.distributed", "monai.bundle", "torch._dynamo"])
     return context
 
 
