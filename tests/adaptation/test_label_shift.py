@@ -115,7 +115,7 @@ def test_the_error_is_that_of_drawing_other_photographs():
         found.append(estimate_shift(z, weight, 0.25))
         told.append(sampling_error(z, weight, found[-1]))
     assert np.mean(told) == pytest.approx(np.std(found), rel=0.15)
-    # A photograph twice over is as good as two, a pixel twice over is not.
+    # A photograph that comes twice counts as two; a pixel that comes twice in its photograph does not.
     twice = sampling_error(torch.cat((z, z)), torch.cat((weight, weight)), found[-1])
     assert twice == pytest.approx(told[-1] * math.sqrt(0.5 * (80 / 79) / (40 / 39)), rel=1e-4)
     wide = sampling_error(torch.cat((z, z), dim=1), torch.cat((weight, weight), dim=1), found[-1])

@@ -27,7 +27,7 @@ def measured(
 
 @pytest.fixture
 def source(network, tmp_path):
-    """Checkpoint of other weights than the network has afterwards."""
+    """A checkpoint whose weights differ from those that the network has afterwards."""
     path = tmp_path / "source" / "model.pt"
     save_weights(network, path)
     with torch.no_grad():

@@ -35,7 +35,7 @@ print(faults[-1] - faults[1], engine.state.kept - resident())
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library has no such thresholds")
 def test_freed_memory_is_kept_while_the_engine_runs_and_given_back_then():
-    """In processes of their own, for the thresholds hold for a whole process."""
+    """In processes of their own, because the thresholds hold for a whole process."""
     faults, given_back = {}, {}
     for choice in ("keep", "leave"):
         command = [sys.executable, "-c", FAULTS, choice]

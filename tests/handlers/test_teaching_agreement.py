@@ -19,7 +19,7 @@ def test_agreement_with_what_teaches_is_the_dice_of_thresholded_structures():
     generator = torch.Generator().manual_seed(0)
     student, teacher = torch.randn(2, 3, 3, 12, 10, generator=generator) * 2
     label = (torch.rand(3, 2, 12, 10, generator=generator) > 0.4).float()
-    # Of the last photograph neither side shows a cup, which agrees.
+    # Neither side shows a cup in the last photograph, which counts as agreement.
     student[2, 2] = teacher[2, 2] = -50
     engine = one_batch(student, output_of_logits(teacher), {"label": label})
     TeachingAgreement().attach(engine)

@@ -72,7 +72,7 @@ def run_stage(config: str, dataset_dir: Any, output_dir: Any, overlay: bool = Tr
 
 
 def run_and_die(photographs: int, *args: Any, **overrides: Any) -> dict:
-    """As ``run_stage``, but the second process is killed when it has written so many photographs."""
+    """As ``run_stage``, but the second process is killed when it has written that many photographs."""
     save = Records.save
     written: list[str] = []
 
@@ -88,7 +88,7 @@ def run_and_die(photographs: int, *args: Any, **overrides: Any) -> dict:
 
 
 def run_and_spoil(step: int, *args: Any, **overrides: Any) -> dict:
-    """As ``run_stage``, but at one step the loss of the second process, and of it alone, is no number."""
+    """As ``run_stage``, but at one step the loss of the second process, and of it alone, is not a number."""
     check = DivergenceGuard.check_loss
 
     def check_spoilt(self: DivergenceGuard, engine: Any) -> None:
@@ -145,7 +145,7 @@ def checkpoint(source, processes, tmp_path_factory) -> str:
 
 
 def test_training_has_the_loss_curve_of_one_process(source, processes, tmp_path):
-    """All augmentation on; in doubles nothing but the order of sums differs, and Adam makes the most of that."""
+    """With all augmentation. In double precision only the order of sums differs, which Adam magnifies."""
     settings = SCHOOL | {"max_epochs": 2, "val_interval": 2, "learning_rate": 0.003} | DOUBLES
     (one,) = processes(run_stage, "train", source, tmp_path / "1", count=1, **settings)
     two, second = processes(run_stage, "train", source, tmp_path / "2", **settings)
@@ -208,7 +208,7 @@ def test_adaptation_gives_the_weights_of_one_process(recipe, target, checkpoint,
     assert records[0]["before"] == records[1]["before"]
     assert records[1]["after"]["photographs"] == 7
     assert list(records[1]["unreadable"]) == ["a_broken"]
-    # The weights' hash, of weights that differ in the last digits.
+    # It holds the hash of weights that differ in their last digits.
     assert {record.pop("model").partition(" ")[0] for record in records} == {"model.pt"}
     for key, value in flat(records[0]).items():
         assert flat(records[1])[key] == (pytest.approx(value, rel=1e-3) if isinstance(value, float) else value)

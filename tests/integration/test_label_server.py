@@ -144,8 +144,14 @@ def server(photographs: Path, adapted: Path, tmp_path_factory: pytest.TempPathFa
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command: list[str | Path] = [sys.executable, "-m", "bundle.annotation.label_server"]
-    command += ["--studies", folder / "studies", "--app", folder / "app", "--port", str(port), "--model", adapted]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "bundle.annotation.label_server",
+        "--studies",
+        folder / "studies",
+    ]
+    command += ["--app", folder / "app", "--port", str(port), "--model", adapted]
     command += ["--train", "learning_rate=0.0001", "--train", "batch_size=2"]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MONAI_")}
     with (folder / "log.txt").open("w") as log:

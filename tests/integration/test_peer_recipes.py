@@ -29,7 +29,7 @@ def target(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def checkpoint(_tiny_network, tmp_path_factory):
-    """Not trained, but sure enough of what it says that there are pseudo-labels."""
+    """Not trained, but sure enough of its answers that there are pseudo-labels."""
     path = tmp_path_factory.mktemp("checkpoint") / "model.pt"
     save_weights(_tiny_network, path)
     return str(path)

@@ -55,7 +55,7 @@ def seen(monkeypatch) -> list[str]:
 
 
 def run_and_die(count: int, stage: str, settings: dict[str, Any]) -> None:
-    """In a process of its own: run a stage, and be killed at the record that follows on so many."""
+    """In a process of its own: run a stage, and be killed when ``count`` records are written."""
     torch.set_num_threads(1)
     save = Records.save
     saved: list[Any] = []
@@ -105,7 +105,7 @@ def test_a_run_that_lacks_but_the_report_does_no_photograph_again(folder, checkp
         with pytest.raises(RuntimeError):
             run_stage("inference", output_dir=str(tmp_path / "cut"), **settings)
     seen.clear()
-    # The broken photograph is asked for again, for it may have been mended, and gives the same status.
+    # The broken photograph is tried again, because it may have been mended, and gives the same status.
     assert run_stage("inference", output_dir=str(tmp_path / "cut"), **settings) == 1
     assert seen == []
     assert files_in(tmp_path / "cut") == files_in(tmp_path / "whole")
@@ -117,7 +117,7 @@ def test_a_run_that_lacks_but_the_report_does_no_photograph_again(folder, checkp
 
 @pytest.fixture(scope="module")
 def interrupted(folder, _tiny_network, tmp_path_factory) -> dict:
-    """The settings of a run that is done but for its report."""
+    """The settings of a run that has done everything but write its report."""
     output = tmp_path_factory.mktemp("interrupted")
     torch.save(_tiny_network.state_dict(), output / "model.pt")
     settings = TINY_CROPS | {
@@ -184,7 +184,7 @@ def test_a_killed_evaluation_continues_to_the_same_files(labelled, checkpoint, s
     cut = tmp_path / "cut"
     kill_after(2, "evaluation", output_dir=str(cut), **settings)
     assert sorted(path.name for path in cut.iterdir()) == [".evaluation"]
-    # A label that was mended meanwhile is scored anew; here it comes to the same.
+    # A label that was mended meanwhile is scored anew, here with the same result.
     (labelled / "label" / "2.png").touch()
     seen.clear()
     with monkeypatch.context() as patch:

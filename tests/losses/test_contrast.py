@@ -25,7 +25,7 @@ SURE, UNSURE, CUP = [3.0, 0.0, -1.0], [1.0, 0.9, -1.0], [-1.0, 0.0, 3.0]
 
 
 def test_contrast_of_cup_pixels_with_an_unreliable_pixel_that_is_least_of_all_cup(reader):
-    # The background has nothing to be told from: no unreliable pixel finds it the least probable.
+    # The background has no negatives: for no unreliable pixel is it the least probable class.
     features = columns(*[SURE] * 9, UNSURE, *[CUP] * 10)
     found = ContrastLoss(stride=1, temperature=0.5, queries=5, negatives=7)(output_of(reader, features), names(1))
     cosine = unit(CUP) @ unit(UNSURE)

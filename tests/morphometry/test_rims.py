@@ -60,10 +60,10 @@ def test_a_cup_beside_the_discs_centre_has_a_rim_on_every_side() -> None:
     assert widths(rims) == pytest.approx({"right": 30, "left": 130, "inferior": 91.8, "superior": 91.8}, abs=1)
 
 
-@pytest.mark.parametrize("camera", ["plain", "dim_blurred"])
 @pytest.mark.parametrize("seed", range(8))
-def test_phantoms_rims_and_ratios(seed: int, camera: str) -> None:
-    for phantom in (make_crop(seed, camera=camera, size=384), make_photograph(seed, camera=camera, size=(1600, 1200))):
+def test_phantoms_rims_and_ratios(seed: int) -> None:
+    """By one camera, because all cameras show the same label."""
+    for phantom in (make_crop(seed, size=384), make_photograph(seed, size=(1600, 1200))):
         measured, truth = measure_rims(phantom.label), outline_widths(phantom.disc_outline, phantom.cup_outline, 30)
         assert widths(measured) == pytest.approx(truth, abs=0.8)
         assert measure(phantom.label).vcdr == pytest.approx(phantom.vcdr, abs=0.01)

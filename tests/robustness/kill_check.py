@@ -128,7 +128,7 @@ def run_logged(stage: str, overrides: Mapping[str, Any], log: str) -> None:
 
 
 def check(stage: str, output: Path, checkpoint: Path, kills: int, rng: random.Random) -> Tally:
-    """Kill a stage so many times."""
+    """Kill a stage ``kills`` times, and compare what it leaves with an undisturbed run."""
     whole, cut = output / f"{stage}-whole", output / f"{stage}-cut"
     for folder in (whole, cut):
         shutil.rmtree(folder, ignore_errors=True)

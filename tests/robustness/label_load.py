@@ -107,7 +107,8 @@ def serve(output: Path, studies: Path, port: int) -> subprocess.Popen[bytes]:
 
 
 def wait_until_up(url: str, process: subprocess.Popen[bytes]) -> None:
-    """
+    """Wait for the server's first answer.
+
     Raises:
         SystemExit: the server ended, or took too long.
     """
@@ -129,7 +130,7 @@ def load(
     clients: int,
     seconds: float,
 ) -> tuple[Tally, list[float]]:
-    """Let the clients ask for so long; also the server's memory (MiB), ten times in all."""
+    """Let the clients ask for some seconds; what they saw, and the server's memory (MiB) at every tenth of them."""
     tally, end = Tally(), time.monotonic() + seconds
     threads = [
         threading.Thread(target=ask, args=(url, studies, expected, random.Random(client), end, tally), daemon=True)

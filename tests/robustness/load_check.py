@@ -118,7 +118,7 @@ def sample(pid: int) -> Sample:
 
 
 def check(folder: Path, out: Path, status: int, broken: set[str]) -> list[str]:
-    """What is not as it must be."""
+    """What is wrong with the results."""
     faults = [] if status == int(bool(broken)) else [f"the exit status is {status}"]
     with (out / "report.csv").open(newline="", encoding="utf-8") as file:
         rows = {row["image"]: row["status"] for row in csv.DictReader(file)}

@@ -85,7 +85,7 @@ def test_every_file_of_the_catalogue_gets_the_row_that_is_stated(tmp_path, check
 
 
 def test_bombs_are_defused_within_three_gigabytes(tmp_path: Path) -> None:
-    """In a process of its own, whose largest size is its children's and nobody else's."""
+    """In a process of its own, so that its largest size is due to the readers alone."""
     cases = list(bad_input.bombs(MAX_BYTES))
     write(tmp_path, cases)
     assert all(len(case.content) < 4_000_000 for case in cases)
@@ -347,7 +347,7 @@ def test_an_impossible_checkpoint_is_a_wrong_call(name, network, tmp_path) -> No
 
 
 def test_the_opener_would_open(tmp_path: Path) -> None:
-    """The proof above is none if the pickle does nothing."""
+    """The tests above would prove nothing if the pickle did nothing."""
     torch.save(Opener(tmp_path / "opened"), tmp_path / "model.pt")
     torch.load(tmp_path / "model.pt", weights_only=False)
     assert (tmp_path / "opened").exists()

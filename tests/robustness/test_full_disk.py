@@ -75,7 +75,7 @@ def test_files_that_may_not_grow(stage, prepared, undisturbed):
 
 @pytest.fixture
 def disk(tmp_path):
-    """Mounts a disk of so many bytes, where that is allowed."""
+    """Mounts a disk of a given size, where that is allowed."""
     mounted = []
 
     def mount(options: str) -> Path:

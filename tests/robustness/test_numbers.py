@@ -248,7 +248,7 @@ def test_the_same_seed_gives_the_same_weights(recipe, checkpoint, target, tmp_pa
         f"    torch.set_num_threads(threads)\n"
         f"    adapt({str(target)!r}, Path({str(tmp_path)!r}) / name, {checkpoint!r}, {recipe!r}, batch_size=4)"
     )
-    # Threads that wait actively take ever so long on a machine that has other work.
+    # Threads that wait actively take very long on a busy machine.
     environment = os.environ | {"PYTHONHASHSEED": "123", "PYTHONPATH": str(BUNDLE_ROOT), "OMP_WAIT_POLICY": "PASSIVE"}
     subprocess.run([sys.executable, "-c", call], env=environment, check=True, capture_output=True)
     assert same_weights(weights(tmp_path / "here"), weights(tmp_path / "there"))

@@ -181,7 +181,7 @@ def test_disc_cannot_be_found_without_a_locator(view):
 
 
 def test_a_large_square_is_averaged_first_and_comes_back_to_its_own_grid(monkeypatch):
-    """Within half a grey level of the slow way, and the prediction lies as it does by that."""
+    """The view is close to that of the slow way, and so is the prediction that comes back."""
     image = torch.nn.functional.interpolate(torch.rand(1, 3, 30, 20) * 255, (300, 200), mode="bicubic")[0]
     views, inverted = [], []
     for coarse in (4, 1000):

@@ -82,7 +82,7 @@ def test_views_that_say_the_same_agree_and_others_do_not(make_images):
     assert ViewConsensus(ALL).agreement(images, Brightness()).tolist() == [[1.0, 1.0]] * 2
     low = ViewConsensus(((), (2,)), zooms=(1.0,)).agreement(images, Corner())
     assert low.shape == (2, 2)
-    # The mean of two halves that exclude each other lies at 1/2 nowhere above it.
+    # Where two halves exclude each other their mean is 1/2, which is never above 1/2.
     assert (low < 0.7).all()
 
 
