@@ -32,12 +32,12 @@ class Setting:
     """The meaning of one key and the values that it may have.
 
     Args:
-        description: what the key means, in one sentence.
-        kind: of the value. A path or a text may be anything; the stage checks it.
+        description: what it does, in a sentence.
+        kind: of value. A path and a text may be anything that the stage understands.
         least: smallest value.
         most: largest value.
         open_ended: whether ``least`` and ``most`` themselves are excluded.
-        choices: all allowed values; if empty, any value of the kind.
+        choices: all allowed values; empty for any.
         optional: whether null is allowed.
         unit: of the value, in words.
         divisor: the value must be a multiple of it.
@@ -104,15 +104,15 @@ SETTINGS: dict[str, Setting] = {
     "model_file": Setting("File that receives the trained weights.", "path"),
     "label_format": Setting("How labels are stored.", "text", choices=("index", "refuge", "pair")),
     "view": Setting("What the network sees: all of it, the disc's surroundings, or what fits.", "text", choices=VIEWS),
-    "disc_share": Setting("Share of the view's side that a disc fills which the search found.", "number", 0, 1, True),
-    "validation_fraction": Setting("Share of the photographs that is held out for validation.", "number", 0, 1, True),
+    "disc_share": Setting("Share of the view's side that the disc fills where it is sought.", "number", 0, 1, True),
+    "validation_fraction": Setting("Share of the photographs that is held out.", "number", 0, 1, True),
     "image_size": Setting("Side of the view.", "whole number", 32, 4096, unit="pixels", divisor=32),
     "batch_size": Setting("Photographs per batch, of all processes together.", "whole number", 1),
     "max_epochs": Setting("Epochs of training.", "whole number", 1),
     "warmup_epochs": Setting("Epochs in which the learning rate rises to its highest value.", "number", 0),
     "val_interval": Setting("Epochs between two validations.", "whole number", 1),
-    "learning_rate": Setting("Highest learning rate of AdamW.", "number", 0),
-    "weight_decay": Setting("Weight decay of AdamW.", "number", 0),
+    "learning_rate": Setting("Of AdamW, at its highest.", "number", 0),
+    "weight_decay": Setting("Of AdamW.", "number", 0),
     "dropout": Setting("Probability that a channel in front of the head is dropped.", "number", 0, 0.999),
     "pretrained": Setting("Start the encoder from its ImageNet weights.", "yes or no"),
     "seed": Setting("Seed of all random numbers.", "whole number", 0, 2**32 - 1),
@@ -125,7 +125,7 @@ SETTINGS: dict[str, Setting] = {
     "cache_num": Setting("Photographs whose view is kept in memory.", "whole number", 0),
     "recipe": Setting("Recipe of adaptation, a key of `recipes`.", "text"),
     "statistics": Setting("Share of the target in the norm layers' statistics.", "number", 0, 1),
-    "passes": Setting("Stochastic passes per photograph.", "whole number", 2),
+    "passes": Setting("Stochastic passes a photograph.", "whole number", 2),
     "label_threshold": Setting("Probability above which a pixel is labelled.", "number", 0, 1, True),
     "uncertainty_threshold": Setting("Uncertainty below which a pixel is trusted.", "number", 0),
     "uncertainty": Setting("Of the probability alone, or of the heat map too.", "text", choices=("prob", "prob+cam")),
@@ -135,11 +135,11 @@ SETTINGS: dict[str, Setting] = {
     "collapse": Setting("Share of its area below which a structure counts as lost.", "number", 0, 1),
     "least_disc": Setting("Share of the view that the source's disc must take on average.", "number", 0, 1),
     "max_uncertainty": Setting("Uncertainty above which a photograph is to be reviewed.", "number", 0, 1),
-    "uncertainty_scale": Setting("Number by which the model's uncertainty is divided.", "number", 0, 1),
+    "uncertainty_scale": Setting("The model's uncertainty is divided by it.", "number", 0, 1),
     "min_confidence": Setting("Confidence of the search below which a photograph is to be reviewed.", "number", 0, 1),
     "min_sharpness": Setting("Sharpness below which a photograph is to be reviewed; 0 for none.", "number", 0),
     "max_distance": Setting("Distance to the training data above which a photograph is to be reviewed.", "number", 0),
-    "guess_eye": Setting("Guess which eye it is if the file does not say so.", "yes or no"),
+    "guess_eye": Setting("Guess which eye it is where the file does not say.", "yes or no"),
     "rim_sector": Setting("Angle over which a rim's width is averaged.", "number", 1e-9, 90, unit="degrees"),
     "mask_format": Setting("Format of the masks.", "text", choices=("png", "nifti", "dicom_seg")),
 }  # fmt: skip
