@@ -25,7 +25,7 @@ from bundle.io.files import atomic_write
 from bundle.stages import run_stage
 from bundle.synthetic.shifts import SHIFTS, write_shifted
 
-__all__ = ["grad_cl_grid", "main", "peers_grid"]
+__all__ = ["grad_cl_grid", "main", "peers_grid", "report"]
 
 Grid = dict[str, dict[str, Any] | None]
 """Settings of a recipe by the name that the table shows; None adapts nothing."""
