@@ -1,7 +1,7 @@
-"""The settings of the stages: what each key means, of which kind it is, and what it may be.
+"""The settings of the stages: the meaning of each key, its kind and its allowed values, and the check of a call.
 
-A setting is a key at the top of a stage's config that holds a plain value. Its default stands in the config, all else
-here, in one place: calls are checked against it, and ``docs/reference/keys.md`` is made from it.
+A setting is a key at the top of a stage's config that holds a plain value. The config holds its default; everything
+else about it is in ``SETTINGS``, against which calls are checked and from which ``docs/reference/keys.md`` is made.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from fire import parser as fire_parser
 
 from bundle.errors import CallError
 
-__all__ = ["SETTINGS", "Setting", "check_command", "check_overrides", "known_keys", "nearest"]
+__all__ = ["SETTINGS", "Setting", "check_command", "check_overrides", "flags", "known_keys", "nearest"]
 
 Kind = Literal["path", "text", "whole number", "number", "yes or no"]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What one key may hold.
+    """The meaning of one key and the values that it may have.
 
     Args:
         description: what it does, in a sentence.
@@ -41,6 +41,13 @@ class Setting:
         optional: whether null is allowed.
         unit: of the value, in words.
         divisor: the value must be a multiple of it.
+
+    Example:
+        >>> side = Setting("Side of the view.", "whole number", 32, 4096, divisor=32)
+        >>> side.admits(256), side.admits(250)
+        (True, False)
+        >>> side.allowed()
+        'a whole number of at least 32 and of at most 4096, a multiple of 32'
     """
 
     description: str
@@ -55,7 +62,7 @@ class Setting:
     divisor: int = 1
 
     def allowed(self) -> str:
-        """What the value may be, in words."""
+        """The allowed values, in words."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
         words = {"yes or no": "True or False", "text": "text"}.get(self.kind, f"a {self.kind}")
@@ -67,7 +74,7 @@ class Setting:
         return words + (", or null" if self.optional else "")
 
     def admits(self, value: Any) -> bool:
-        """Whether ``value`` is allowed; an expression or a reference is always."""
+        """Whether ``value`` is allowed. An expression or a reference of MONAI's config language always is."""
         if isinstance(value, str) and value.startswith(("$", "@", "%")):
             return True
         if value is None:
@@ -93,7 +100,7 @@ VIEWS = ("auto", "crop", "photograph")
 SETTINGS: dict[str, Setting] = {
     "bundle_root": Setting("Folder of the bundle, which holds `configs` and `models`.", "path"),
     "checkpoint": Setting("Weights to start from: a `model.pt` of training or adaptation.", "path", optional=True),
-    "dataset_dir": Setting("Folder of photographs; with a subfolder `image`, those in it.", "path"),
+    "dataset_dir": Setting("Folder of photographs, which may lie in its subfolder `image`.", "path"),
     "output_dir": Setting("Folder that receives the results.", "path"),
     "model_file": Setting("File that receives the trained weights.", "path"),
     "label_format": Setting("How labels are stored.", "text", choices=("index", "refuge", "pair")),
@@ -101,21 +108,21 @@ SETTINGS: dict[str, Setting] = {
     "disc_share": Setting("Share of the view's side that a disc fills if it is sought.", "number", above=0, below=1),
     "validation_fraction": Setting("Share of the photographs that is held out.", "number", above=0, below=1),
     "image_size": Setting("Side of the view.", "whole number", 32, 4096, unit="pixels", divisor=32),
-    "batch_size": Setting("Photographs a batch, of all processes together.", "whole number", 1),
+    "batch_size": Setting("Photographs per batch, of all processes together.", "whole number", 1),
     "max_epochs": Setting("Epochs of training.", "whole number", 1),
-    "warmup_epochs": Setting("Epochs over which the learning rate rises to its full value.", "number", 0),
-    "val_interval": Setting("Epochs between two looks at the held-out photographs.", "whole number", 1),
+    "warmup_epochs": Setting("Epochs in which the learning rate rises to its highest value.", "number", 0),
+    "val_interval": Setting("Epochs between two validations.", "whole number", 1),
     "learning_rate": Setting("Of AdamW, at its highest.", "number", 0),
     "weight_decay": Setting("Of AdamW.", "number", 0),
     "dropout": Setting("Probability that a channel in front of the head is dropped.", "number", 0, below=1),
     "pretrained": Setting("Start the encoder from its ImageNet weights.", "yes or no"),
-    "seed": Setting("Of everything that is drawn at random.", "whole number", 0, 2**32 - 1),
+    "seed": Setting("Seed of all random numbers.", "whole number", 0, 2**32 - 1),
     "quiet": Setting("No progress bar and no TensorBoard events.", "yes or no"),
-    "num_workers": Setting("Processes that read photographs; 0 reads them in the process itself.", "whole number", 0),
+    "num_workers": Setting("Processes that read photographs; 0 reads them in the main process.", "whole number", 0),
     "resume": Setting("Keep `resume.pt` while training, and continue from it.", "yes or no"),
     "track_photographs": Setting("Photographs whose contours TensorBoard shows; 0 for none.", "whole number", 0),
-    "track_interval": Setting("Epochs between two looks at those photographs.", "whole number", 1),
-    "device": Setting("Where the network works, such as `cpu` or `cuda:0`.", "text"),
+    "track_interval": Setting("Epochs between two such pictures.", "whole number", 1),
+    "device": Setting("Device that the network runs on, such as `cpu` or `cuda:0`.", "text"),
     "cache_num": Setting("Photographs whose view is kept in memory.", "whole number", 0),
     "recipe": Setting("Recipe of adaptation, a key of `recipes`.", "text"),
     "statistics": Setting("Share of the target in the norm layers' statistics.", "number", 0, 1),
@@ -140,7 +147,13 @@ SETTINGS: dict[str, Setting] = {
 
 
 def known_keys(configs: Sequence[str | Path]) -> list[str]:
-    """The keys at the top of config files that are merged, in their order."""
+    """The keys at the top of config files that are merged, in their order.
+
+    Example:
+        >>> from bundle.stages import BUNDLE_ROOT
+        >>> "recipe" in known_keys([BUNDLE_ROOT / "configs" / "adapt.json"])
+        True
+    """
     keys: dict[str, None] = {}
     for path in configs:
         keys |= {key.lstrip("+").split("#")[0]: None for key in json.loads(Path(path).read_text(encoding="utf-8"))}
@@ -148,15 +161,21 @@ def known_keys(configs: Sequence[str | Path]) -> list[str]:
 
 
 def check_overrides(stage: str, overrides: Mapping[str, Any], known: Iterable[str]) -> None:
-    """Refuse keys that a stage has not, and values that a setting cannot have.
+    """Refuse keys that a stage does not have, and values that are not allowed.
 
     Args:
         stage: its name, for the message.
-        overrides: values by key; of a nested key, with ``#``, the first part must be known.
+        overrides: values by key; of a nested key, written with ``#``, the first part must be known.
         known: the stage's keys.
 
     Raises:
-        CallError: naming the first such key, and the known one that is most like it.
+        CallError: names the first such key, and the known key that is most similar to it.
+
+    Example:
+        >>> check_overrides("training", {"sed": 3}, ["seed", "view"])
+        Traceback (most recent call last):
+        ...
+        bundle.errors.CallError: training has no key 'sed' (did you mean seed?). Its keys: docs/reference/keys.md.
     """
     known = list(known)
     for name, value in overrides.items():
@@ -168,9 +187,12 @@ def check_overrides(stage: str, overrides: Mapping[str, Any], known: Iterable[st
 
 
 def check_command(stage: str) -> None:
-    """``check_overrides`` for the command that this process was started with, the first step of a stage.
+    """Check the command line that started this process; this is the first step of each stage.
 
-    MONAI ignores keys that it does not know. It does nothing in a process that ``monai.bundle run`` did not start.
+    MONAI itself ignores unknown keys. In a process that ``monai.bundle run`` did not start, nothing is checked.
+
+    Args:
+        stage: its name, for the message.
 
     Raises:
         CallError: see ``check_overrides``.
@@ -189,7 +211,7 @@ def check_command(stage: str) -> None:
 
 
 def flags(arguments: Sequence[str]) -> dict[str, Any]:
-    """The flags of a command line, read as Fire, which MONAI's command line uses, reads them.
+    """The flags of a command line, parsed like Fire parses them, which MONAI's command line uses.
 
     Example:
         >>> flags(["run", "--seed", "3", "--view=crop", "--quiet", "--least", "-1"])
@@ -208,7 +230,7 @@ def flags(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """What to add to a message about an unknown ``name``: the known one that is most like it; empty if none is.
+    """A hint for a message about an unknown ``name``: the known name most similar to it; empty if none is similar.
 
     Example:
         >>> nearest("chekpoint", ["checkpoint", "seed"])

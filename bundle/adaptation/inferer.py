@@ -1,4 +1,4 @@
-"""The forward pass of adaptation, and the batch that it takes."""
+"""The forward pass of adaptation, and the preparation of its batches."""
 
 from __future__ import annotations
 
@@ -23,9 +23,23 @@ __all__ = ["AdaptationInferer", "prepare_batch"]
 def prepare_batch(
     batch: Mapping[str, Any], device: torch.device | None = None, non_blocking: bool = False, **kwargs: Any
 ) -> tuple[torch.Tensor, dict[str, Any], tuple, dict[str, Any]]:
-    """Image and target of an adaptation batch, and the target once more for ``AdaptationInferer``.
+    """Split an adaptation batch into image and target, in the form that MONAI's trainers expect of ``prepare_batch``.
 
-    The target holds whichever of ``label``, ``mask``, ``probability`` and ``weak`` the batch has, and ``name``.
+    Args:
+        batch: ``image`` (B x 3 x W x H) and, where the recipe has them, ``label``, ``mask``, ``probability`` (B x 2 x W
+            x H), ``weak`` (B x 3 x W x H) and ``name``.
+        device: that the tensors are moved to.
+        non_blocking: see ``torch.Tensor.to``.
+        kwargs: other arguments of ``torch.Tensor.to``.
+
+    Returns:
+        Image, target, and the positional and keyword arguments of the inferer: none, and the target as ``targets``.
+
+    Example:
+        >>> batch = {"image": torch.zeros(1, 3, 8, 8), "weak": torch.zeros(1, 3, 8, 8), "name": ["eye"]}
+        >>> image, target, _, arguments = prepare_batch(batch)
+        >>> sorted(target), arguments["targets"] is target
+        (['name', 'weak'], True)
     """
 
     def plain(value: Any) -> torch.Tensor:
@@ -38,12 +52,20 @@ def prepare_batch(
 
 
 class AdaptationInferer(Inferer):
-    """Forward pass that also keeps F, for losses on features.
+    """Forward pass of the student and, if there is one, of its mean teacher; the features F are kept for the losses.
+
+    The call returns an ``AdaptationOutput``.
 
     Args:
-        teacher: a second network, in evaluation mode and without gradients, that sees the same photographs before their
-            colours were changed (the target's ``weak``); None for a recipe that has none.
-        consensus: makes the teacher's logits out of several views; None takes one look.
+        teacher: a second network, run in evaluation mode and without gradients, which sees the same photographs before
+            their colours were changed (the target's ``weak``); None in a recipe without one.
+        consensus: averages the teacher's answers to several views; None uses one forward pass.
+
+    Example:
+        >>> network = DiscCupUNet(backbone="efficientnet-lite0-small", decoder_channels=(16, 16, 8, 8)).eval()
+        >>> output = AdaptationInferer()(torch.zeros(2, 3, 32, 32), network)
+        >>> output.features.shape, output.logits.shape, output.teacher
+        (torch.Size([2, 8, 32, 32]), torch.Size([2, 3, 32, 32]), None)
     """
 
     def __init__(self, teacher: DiscCupUNet | None = None, consensus: ViewConsensus | None = None) -> None:

@@ -1,8 +1,8 @@
-"""How much larger or smaller the target's cups are than the source's, and a head that expects them so.
+"""Label shift: how much larger or smaller the target's cups are than the source's, and a head corrected for it.
 
-A network that learned one population shrinks what it sees towards that population's usual cup. Under label shift the
-remedy is to move the odds by the ratio of the two priors, and expectation-maximisation finds the target's prior from
-the network's own answers (Saerens, Latinne and Decaestecker, Neural Computation 14, 2002).
+A network that was trained on one population predicts cups too close to the usual size in that population. Under label
+shift the correction is to multiply the odds by the ratio of the two priors, and expectation-maximisation estimates the
+target's prior from the network's own predictions (Saerens, Latinne and Decaestecker, Neural Computation 14, 2002).
 """
 
 from __future__ import annotations
@@ -25,27 +25,32 @@ __all__ = ["cup_prior_shift", "estimate_shift", "expect_cups", "sampling_error"]
 logger = logging.getLogger(__name__)
 
 SMALLEST_SHARE, LARGEST_SHARE = 0.01, 0.9
-"""No clinic's discs are, on average, less or more cup than that: such an estimate has run away."""
+"""In no clinic is the mean share of cup in the disc outside this range; such an estimate has diverged."""
 
 
 def estimate_shift(
     z: torch.Tensor, weight: torch.Tensor, source_share: float, temperature: float = 1.0, iterations: int = 100
 ) -> float:
-    """log(odds of the cup in the target / odds in the source) by expectation-maximisation.
+    """Estimate log(odds of the cup in the target / odds in the source) by expectation-maximisation.
 
     Args:
-        z: log-odds of cup against rim, any number of pixels, one axis.
-        weight: how much each pixel belongs to a disc, in [0, 1], the same shape.
-        source_share: share of the disc that was cup in the source's labels, in (0, 1).
-        temperature: divides ``z`` first; above 1 for a network that is surer than it is right.
-        iterations: at most so many.
+        z: log-odds of cup against rim for any number of pixels, of any shape.
+        weight: probability that each pixel belongs to a disc, in [0, 1], the same shape.
+        source_share: share of the disc that is cup in the source's labels, in (0, 1).
+        temperature: ``z`` is divided by it, above 0; above 1 for an overconfident network.
+        iterations: largest number of iterations.
 
     Returns:
-        The shift in nats, at the temperature given; 0 where no pixel has weight, and where the estimate runs away to
-        a target of no cup or of nothing else.
+        The shift in nats, at the given temperature; 0 where no pixel has any weight, and where the estimate diverges
+        towards a target with no cup or with discs that are all cup.
 
     Raises:
-        ValueError: when ``source_share`` or ``temperature`` is out of range.
+        ValueError: ``source_share`` or ``temperature`` is out of range.
+
+    Example:
+        >>> z = torch.tensor([3.0, 3.0, -3.0])  # two of three pixels look like cup, in the source one of three was
+        >>> round(estimate_shift(z, torch.ones(3), source_share=1 / 3), 2)
+        1.7
     """
     if not 0 < source_share < 1 or temperature <= 0:
         raise ValueError(f"source_share must lie in (0, 1) and temperature above 0, not {source_share}, {temperature}.")
@@ -57,8 +62,8 @@ def estimate_shift(
     for _ in range(iterations):
         share = float((torch.sigmoid(z / temperature + shift) * weight).sum() / total)
         if not SMALLEST_SHARE < share < LARGEST_SHARE:
-            # On its way to a prior of 0 or 1, with which a head would answer alike whatever the photograph shows.
-            logger.warning("the target's share of cup cannot be estimated: the source's is taken for it")
+            # It converges to a prior of 0 or 1, with which a head would ignore what the photograph shows.
+            logger.warning("the target's share of cup cannot be estimated: the source's is used instead")
             return 0.0
         before, shift = shift, math.log(share / (1 - share)) - odds
         if abs(shift - before) < 1e-4:
@@ -67,20 +72,27 @@ def estimate_shift(
 
 
 def sampling_error(z: torch.Tensor, weight: torch.Tensor, shift: float, temperature: float = 1.0) -> float:
-    """Standard error of what ``estimate_shift`` found, for other photographs of the same clinic give another estimate.
+    """Standard error of ``estimate_shift``: how much it varies with the choice of photographs of the same clinic.
 
-    Photographs, not pixels, are drawn: of one eye's pixels all tell the same. The error is that of a ratio of sums over
-    photographs (delta method), carried through the fixed point at which expectation-maximisation stands still.
+    The sample is one of photographs, not of pixels, because the pixels of one eye are not independent. The error is
+    that of a ratio of sums over photographs (delta method), carried through the fixed point of
+    expectation-maximisation.
 
     Args:
-        z: as for ``estimate_shift``, N x pixels, a row for each photograph.
-        weight: the same shape.
-        shift: the estimate.
+        z: as for ``estimate_shift``, N x pixels, a row per photograph.
+        weight: as for ``estimate_shift``, the same shape.
+        shift: the estimate in nats.
         temperature: as for the estimate.
 
     Returns:
-        The error in nats, at the temperature given; infinity for a single photograph, where no pixel has weight, and
-        where nothing holds the estimate, as with pixels that are all of one kind.
+        The error in nats, at the given temperature; infinity for a single photograph, where no pixel has any weight,
+        and where the data do not determine the estimate, as with pixels that are all of one kind.
+
+    Example:
+        >>> z = torch.tensor([[3.0, 3.0, -3.0], [3.0, -3.0, -3.0]])
+        >>> weight = torch.ones(2, 3)
+        >>> round(sampling_error(z, weight, estimate_shift(z, weight, source_share=1 / 3)), 2)
+        0.76
     """
     total, count = float(weight.sum()), len(z)
     if count < 2 or total <= 0:
@@ -89,7 +101,7 @@ def sampling_error(z: torch.Tensor, weight: torch.Tensor, shift: float, temperat
     cups, discs = ((part * weight).sum(dim=1).double() for part in (cup, torch.ones_like(cup)))
     share = float(cups.sum()) / total
     variance = share * (1 - share)
-    # Of a change in the photographs, each iteration adds this part of the change before it.
+    # Each iteration passes on this share of the change that the one before it made.
     passed_on = float((cup * (1 - cup) * weight).sum()) / total / variance if variance > 0 else 1.0
     if passed_on >= 1:
         return math.inf
@@ -106,25 +118,34 @@ def cup_prior_shift(
     least: float = 0.0,
     errors: float = 2.0,
 ) -> float:
-    """What ``estimate_shift`` finds over a whole target, as far as it is more than chance and a camera bring about.
+    """Estimate the shift over a whole target, less what chance and the camera alone may cause.
 
-    Of a few photographs the cups are larger or smaller than the clinic's by chance, and a camera that blurs or darkens
-    makes the answers less certain, which the estimate takes for a shift. A shift within both is none; a larger one
-    comes nearer to 0, the less the larger it is: by the share (bar / shift)^2 of it, as Breiman's non-negative garrote
-    shrinks (Technometrics 37, 1995).
+    In a small sample of a clinic's photographs the cups are larger or smaller by chance, and a camera that blurs or
+    darkens makes the predictions less certain, which looks like a shift. The bar is the root of the sum of the squares
+    of both. A shift below the bar counts as 0. A larger one is reduced by (bar / shift)^2 of itself, like a coefficient
+    by Breiman's non-negative garrote (Technometrics 37, 1995), so that a large shift hardly changes.
 
     Args:
-        network: asked in evaluation mode, and left as it was.
-        loader: batches with ``image`` (B x 3 x W x H); empty batches are passed over. Of several processes each has
-            those that ``DealtBatches`` gives it.
+        network: run in evaluation mode; afterwards it is in its previous mode again.
+        loader: batches with ``image`` (B x 3 x W x H); empty batches are skipped. With several processes, each has the
+            batches that ``DealtBatches`` gives it.
         device: where the network is.
         source_share: see ``estimate_shift``.
-        temperature: see ``estimate_shift``; None for a recipe that takes the source's share for the target's.
-        least: what cameras alone bring about, in nats times the temperature, at least 0.
-        errors: so many standard errors are chance; the bar is the root of the sum of the squares of both.
+        temperature: see ``estimate_shift``; None for a recipe without this correction.
+        least: shift that a camera alone causes, in nats times the temperature, at least 0.
+        errors: number of standard errors that count as chance.
 
     Returns:
-        What to add to the cup's logit: what is left of the shift, times the temperature; 0 without a temperature.
+        What to add to the cup's logit: the reduced shift times the temperature; 0 without a temperature.
+
+    Raises:
+        ValueError: see ``estimate_shift``.
+
+    Example:
+        >>> network = DiscCupUNet(backbone="efficientnet-lite0-small", decoder_channels=(16, 16, 8, 8))
+        >>> loader = [{"image": torch.zeros(1, 3, 32, 32)}]
+        >>> cup_prior_shift(network, loader, "cpu", source_share=0.3)  # one photograph may differ by chance
+        0.0
     """
     if temperature is None:
         return 0.0
@@ -151,7 +172,22 @@ def cup_prior_shift(
 
 @torch.no_grad()
 def expect_cups(network: DiscCupUNet, shift: float) -> None:
-    """Add ``shift`` (nats) to the cup's logit, in the head's bias; the disc's edge, where no cup is near, stays."""
+    """Add ``shift`` to the cup's logit, by the bias of the head; where no cup is near, the edge of the disc stays.
+
+    Args:
+        network: changed in place.
+        shift: in nats, as ``cup_prior_shift`` returns it.
+
+    Raises:
+        ValueError: the head has no bias.
+
+    Example:
+        >>> network = DiscCupUNet(backbone="efficientnet-lite0-small", decoder_channels=(16, 16, 8, 8))
+        >>> before = classifier_of(network.segmentation_head).bias.clone()
+        >>> expect_cups(network, 0.5)
+        >>> (classifier_of(network.segmentation_head).bias - before).detach()
+        tensor([0.0000, 0.0000, 0.5000])
+    """
     if not shift:
         return
     bias = classifier_of(network.segmentation_head).bias

@@ -1,4 +1,4 @@
-"""What can be measured on a target without labels, averaged over its photographs."""
+"""Measures of a model on a target that need no labels, averaged over its photographs."""
 
 from __future__ import annotations
 
@@ -16,17 +16,25 @@ __all__ = ["MeasuresWithoutLabels"]
 
 
 class MeasuresWithoutLabels:
-    """Ignite handler for ``AgreementEvaluator``: means over the target of what can be measured without labels.
+    """Ignite handler for ``AgreementEvaluator`` that averages measures without labels over the target's photographs.
 
-    Those of the network also go to ``engine.state.metrics``, as scalars named ``predicted_dice_optic_disc`` and so on.
+    They also go to ``engine.state.metrics``, as scalars called ``predicted_dice_optic_disc`` and so on.
 
     Args:
-        gather: whether several processes each look at a share of the photographs; False where one alone looks.
+        gather: whether each of several processes evaluates a share of the photographs; False if only one does.
 
     Attributes:
-        summary: predicted Dice of disc and cup (how far views agree, or passes where there are no views), the passes'
-            agreement, entropy (nats a pixel), share of the view that disc and cup take, the median of the uncertainty
-            that inference reports, number of photographs.
+        summary: ``predicted_dice`` of disc and cup (how far views agree, or passes where there are no views) and
+            ``pass_agreement``, both in [0, 1]; ``entropy`` (nats per pixel); ``area_share`` of the view that disc and
+            cup take, in [0, 1]; ``uncertainty``, the median of what inference reports; number of ``photographs``. All
+            are NaN if there are no photographs.
+
+    Example:
+        >>> output = {"pred": torch.zeros(3, 4, 4), "agreement": torch.tensor([0.75, 0.5])}
+        >>> engine = Engine(lambda engine, batch: [{**output, "expected_dice": torch.tensor([0.75, 0.5])}])
+        >>> MeasuresWithoutLabels().attach(engine)
+        >>> engine.run([0]).metrics["predicted_dice_optic_cup"]
+        0.5
     """
 
     def __init__(self, gather: bool = True) -> None:
@@ -40,7 +48,7 @@ class MeasuresWithoutLabels:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.summarise)
 
     def collect(self, engine: Engine) -> None:
-        """Measure one batch."""
+        """Collect the measures of one batch."""
         for output in engine.state.output or []:  # type: ignore[union-attr]
             logits = torch.as_tensor(output["pred"])[None]
             p = logits.softmax(dim=1)
@@ -51,7 +59,7 @@ class MeasuresWithoutLabels:
             self.rows.append([*predicted.tolist(), *passes.tolist(), entropy.item(), *share.tolist(), uncertainty])
 
     def summarise(self, engine: Engine) -> None:
-        """Average over the photographs, those of all processes."""
+        """Average over the photographs of all processes."""
         shares = cast(list, idist.all_gather(self.rows)) if self.gather else [self.rows]
         rows = [row for share in shares for row in share]
         count = len(rows)

@@ -1,4 +1,4 @@
-"""Norm statistics of the target: what the peers of this field get silently from train mode."""
+"""Norm statistics of the target, estimated once; many methods get them implicitly, by running in training mode."""
 
 from __future__ import annotations
 
@@ -22,20 +22,26 @@ logger = logging.getLogger(__name__)
 def reestimate_statistics(
     network: nn.Module, loader: Iterable[Any], device: torch.device | str, share: float = 1.0
 ) -> None:
-    """Move the running statistics of all batch-norm layers to their cumulative average over the target.
+    """Replace the running statistics of all batch-norm layers by their cumulative average over the target.
 
-    One pass of PyTorch's ``update_bn`` over the images; no weight changes and the network is left in evaluation mode.
-    Of several processes each looks at its own batches, and all get the average over all batches.
+    PyTorch's ``update_bn`` makes one pass over the images. Weights do not change, and the network is in evaluation mode
+    afterwards. With several processes, each reads its own batches, and all get the average over all batches.
 
     Args:
         network: changed in place.
-        loader: batches with ``image`` (B x 3 x W x H); empty batches are passed over.
+        loader: batches with ``image`` (B x 3 x W x H); empty batches are skipped.
         device: where the network is.
-        share: of the target's statistics in the new ones, in [0, 1]; the rest stays the source's. At 0 nothing is read.
+        share: of the target's statistics in the new ones, in [0, 1]; the rest is the source's. At 0 nothing is read.
 
     Raises:
-        ValueError: when ``share`` is out of range.
-        CallError: when there is not a single image.
+        ValueError: ``share`` is out of range.
+        CallError: there is not a single image.
+
+    Example:
+        >>> network = nn.Sequential(nn.BatchNorm2d(1))
+        >>> reestimate_statistics(network, [{"image": torch.full((1, 1, 2, 2), 4.0)}], "cpu", share=0.5)
+        >>> network[0].running_mean  # halfway between the source's 0 and the target's 4
+        tensor([2.])
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share must be in [0, 1], not {share}.")
@@ -52,7 +58,7 @@ def reestimate_statistics(
                 batches += 1
                 yield image.as_tensor() if isinstance(image, MetaTensor) else image
 
-    # update_bn starts by forgetting the old statistics, which must survive if there is nothing to replace them.
+    # update_bn resets the old statistics first; they are needed if there is no image, and for a share below 1.
     source = {name: value.clone() for name, value in network.state_dict().items()}
     update_bn(images(), network, torch.device(device))
     network.eval()
@@ -71,7 +77,11 @@ def reestimate_statistics(
 
 
 def _average_over_processes(network: nn.Module, count: int, batches: int) -> tuple[int, int]:
-    """Average the running statistics by the number of batches behind them; images and batches of all processes."""
+    """Average the running statistics over all processes, weighted by their numbers of batches.
+
+    Returns:
+        Number of images and of batches of all processes.
+    """
     share = float(batches)
     count, batches = (int(cast(int, idist.all_reduce(number))) for number in (count, batches))
     for name, value in network.state_dict().items():

@@ -1,7 +1,7 @@
-"""Recipes of adaptation: what each sets, and which parameters it trains.
+"""Recipes of adaptation: their settings, and the parameters that they train.
 
-A recipe is data, an entry of ``recipes`` in ``configs/adapt.json``. ``Recipe`` is that entry with its defaults filled
-in and checked, and answers what the stage asks of it.
+A recipe is an entry of ``recipes`` in ``configs/adapt.json``. ``Recipe`` holds the settings of such an entry, completed
+with the defaults and checked, and derives from them what the stage needs.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ class Recipe:
     Args:
         statistics: share of the target in the norm layers' statistics, in [0, 1].
         pseudo_labels: whether stage 1 makes pseudo-labels first.
-        label_threshold: a pixel whose probability is above it is labelled, in (0, 1).
+        label_threshold: probability above which stage 1 labels a pixel as part of a structure, in (0, 1).
         features: mode of the class features of stage 1, see ``GradientFeatures``.
         trainable: see ``trainable_parameters``.
-        max_epochs: epochs, at least 0; 0 trains nothing.
-        least_steps: as many epochs as it takes for so many batches, where ``max_epochs`` gives fewer.
-        photographs_per_epoch: at most so many photographs an epoch, drawn anew for each; None for all.
+        max_epochs: number of epochs, at least 0; 0 trains nothing.
+        least_steps: smallest number of batches, at least 0; if ``max_epochs`` gives fewer, there are more epochs.
+        photographs_per_epoch: largest number of photographs in an epoch, drawn anew for each; None for all.
         learning_rate: of Adam, at least 0.
-        learning_rate_decay: share that the rate loses after each epoch, in [0, 1).
-        teacher: momentum of a mean teacher, in (0, 1); None for none.
+        learning_rate_decay: share by which the rate falls after each epoch, in [0, 1).
+        teacher: momentum of the mean teacher, in (0, 1); None for no teacher.
         kept: whether the weights of the ``teacher`` or the ``student`` are the result.
-        consensus: whether the teacher answers by the mean of several views.
+        consensus: whether the teacher's answer is the mean over several views.
         cup_prior: temperature at which the target's share of cup is estimated, above 0; None for no estimate.
         augmentation: a key of ``train#augmentations``.
         geometry: a key of ``train#geometries``.
-        harm_tolerance: see ``AdaptationResult``; None keeps what was adapted.
+        harm_tolerance: see ``AdaptationResult``, at least 0; None ignores the predicted Dice.
         losses: weights of the losses, by their key in ``train#losses``.
 
     Raises:
-        ValueError: when a setting is out of range.
+        ValueError: a setting is out of range.
 
     Example:
         >>> import json
@@ -99,7 +99,7 @@ class Recipe:
                 raise ValueError(f"the recipe's {name} cannot be {getattr(self, name)!r}.")
 
     def as_dict(self) -> dict[str, Any]:
-        """The settings as JSON takes them."""
+        """The settings as a dictionary that JSON can store."""
         return asdict(self)
 
     def parameters(self, network: nn.Module) -> list[nn.Parameter]:
@@ -107,35 +107,35 @@ class Recipe:
         return trainable_parameters(network, self.trainable)
 
     def mean_teacher(self, network: nn.Module) -> EMAHandler | None:
-        """The teacher: an average of the student's weights and buffers, None in a recipe without one."""
+        """The mean teacher, an average of the student's weights and buffers; None in a recipe without one."""
         if self.teacher is None:
             return None
         return EMAHandler(network, momentum=1 - self.teacher, handle_buffers="update")
 
     def result(self, student: nn.Module, teacher: nn.Module | None) -> nn.Module:
-        """The network whose weights the adaptation gives."""
+        """The network whose weights are the result of the adaptation."""
         return student if teacher is None or self.kept == "student" else teacher
 
     def epochs(self, batches: int) -> int:
-        """How many epochs of ``batches`` batches are trained."""
+        """Number of epochs, if an epoch has ``batches`` batches."""
         return max(self.max_epochs, math.ceil(self.least_steps / max(1, batches)))
 
     def photographs(self, available: int) -> int:
-        """How many of the ``available`` photographs an epoch takes."""
+        """Number of photographs in an epoch, if ``available`` ones can be read."""
         return min(available, self.photographs_per_epoch or available)
 
 
 def choose_recipe(recipes: Mapping[str, Mapping[str, Any]], name: str, defaults: Mapping[str, Any]) -> Recipe:
-    """The recipe called ``name``.
+    """The recipe called ``name``; ``Recipe`` has an example.
 
     Args:
-        recipes: for each recipe the settings in which it differs from ``defaults``.
-        name: one of their names.
-        defaults: every setting there is.
+        recipes: for each recipe the settings that differ from ``defaults``.
+        name: of the recipe.
+        defaults: a value for every setting.
 
     Raises:
-        CallError: when there is no such recipe.
-        ValueError: when a recipe has a setting that there is none of, or one that is out of range.
+        CallError: there is no recipe of this name.
+        ValueError: a setting is unknown or out of range.
     """
     if name not in recipes:
         raise CallError(f"--recipe {name} is unknown.", f"Use one of {', '.join(sorted(recipes))}.")
@@ -147,15 +147,20 @@ def choose_recipe(recipes: Mapping[str, Mapping[str, Any]], name: str, defaults:
 
 
 def trainable_parameters(network: nn.Module, which: str) -> list[nn.Parameter]:
-    """Freeze everything of ``network`` but the chosen parameters, and return those.
+    """Freeze all parameters of ``network`` except the chosen ones, and return these.
 
     Args:
         network: changed in place.
-        which: ``all``, ``norm`` for scale and shift of the norm layers, or ``all_but_head``, which leaves the
-            pointwise head as it is.
+        which: ``all``, ``norm`` for scale and shift of the norm layers, or ``all_but_head`` for all except those of the
+            pointwise head.
 
     Raises:
-        ValueError: when ``which`` is none of them.
+        ValueError: ``which`` is not one of these.
+
+    Example:
+        >>> network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8))
+        >>> [tuple(parameter.shape) for parameter in trainable_parameters(network, "norm")]
+        [(8,), (8,)]
     """
     if which not in TRAINABLE:
         raise ValueError(f"trainable must be one of {TRAINABLE}, not {which!r}.")

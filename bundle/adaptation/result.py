@@ -1,4 +1,4 @@
-"""What an adaptation leaves: the weights that are kept, and a record of how they were made."""
+"""The result of an adaptation: the weights that are kept, and a record of how they were made."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ logger = logging.getLogger(__name__)
 
 
 class AdaptationResult:
-    """Write the adapted weights and ``adaptation.json``: how they were made and what was measured without labels.
+    """Write the adapted weights, and ``adaptation.json``: how they were made and what was measured without labels.
 
-    Where the measures predict that adapting did harm, the source's weights are written instead, and those of the last
-    good epoch where training diverged. The record (``kept`` and ``reason``) and the log say so.
+    If the measures predict that the adaptation did harm, the source's weights are written instead; if training
+    diverged, those of the last good epoch. The record (``kept`` and ``reason``) and the log then say so.
 
     Args:
         output_dir: receives ``model.pt`` and ``adaptation.json``.
         network: the adapted network.
-        facts: what to record beside the measures, such as recipe and seed.
+        facts: what to record besides the measures, such as recipe and seed.
         checkpoint: the source's weights.
-        tolerance: harm is predicted when the predicted Dice of disc or cup falls by more than this; None keeps the
-            adapted weights whatever the measures say, as published methods do.
-        collapse: harm, whatever the tolerance, is that background, disc or cup keeps less than this share of the area
-            that it had; in [0, 1]. The predicted Dice does not tell: views agree on what none of them shows.
-        least_disc: a target in which the source's disc takes a smaller share of the view teaches nothing that could be
-            judged, and leaves the source's weights; in [0, 1].
-        guard: knows whether training diverged; None where nothing watched.
+        tolerance: harm is predicted if the predicted Dice of disc or cup falls by more than this; None ignores the
+            predicted Dice, like published methods.
+        collapse: whatever the tolerance, harm is predicted if background, disc or cup keeps less than this share of its
+            area; in [0, 1]. The predicted Dice does not show this, because views agree where all miss a structure.
+        least_disc: the source's weights are kept if the disc that they find takes a smaller share of the view than this
+            on average, because the effect of the adaptation cannot be judged then; in [0, 1].
+        guard: knows whether training diverged; None if there was no guard.
     """
 
     def __init__(
@@ -70,10 +70,10 @@ class AdaptationResult:
     def __call__(self, before: MeasuresWithoutLabels, after: MeasuresWithoutLabels, dataset: PhotographDataset) -> None:
         """Write both files, each as a whole, and remove what only a resumed run needs.
 
-        Of several processes the first does so.
+        Only the first of several processes writes.
 
         Args:
-            before: measured with the source weights.
+            before: measured with the source's weights.
             after: measured with the adapted weights.
             dataset: knows which photographs were left out, and why.
         """
@@ -105,7 +105,7 @@ class AdaptationResult:
             logger.warning("training diverged: the weights of %s are kept in %s (%s)", kept, self.output_dir, reason)
 
     def _harm(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-        """Why the source's weights are to be kept; empty where the adapted ones are."""
+        """Why the source's weights are kept; empty if the adapted ones are."""
         if self.guard is not None and self.guard.stopped and not self.guard.epoch:
             return "no epoch was completed"
         dice, areas = ((before[key], after[key]) for key in ("predicted_dice", "area_share"))

@@ -1,4 +1,4 @@
-"""MONAI Label's stock app ``monaibundle`` with this bundle in it."""
+"""MONAI Label's app ``monaibundle``, set up with this bundle."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from bundle.stages import BUNDLE_ROOT
 
 __all__ = ["NAME", "TRAINED", "build_app", "link_models", "training_settings"]
 
-# MONAI Label tells a model's task by its name.
+# MONAI Label derives a model's task from its name.
 NAME = "optic_disc_cup_segmentation"
 TRAINED = "model_trained.pt"
-"""What the server's training writes, beside the models that it starts from."""
+"""File that the server's training writes, next to the models that it starts from."""
 
 
 def build_app(folder: Path, models: Sequence[Path] = (), train: Sequence[str] = ()) -> Path:
-    """Make or renew the app; what was trained in it is kept.
+    """Make or renew the app; models that were trained in it are kept.
 
     Args:
-        folder: receives the stock app as ``monaibundle``, in it the bundle as ``model/<NAME>``.
-        models: weights to offer beside the source model, each as ``model_<its folder's name>.pt``.
-        train: ``key=value`` for keys at the top of ``configs/train.json``; values in JSON, or else text.
+        folder: receives MONAI Label's app as ``monaibundle``, with the bundle in ``model/<NAME>``.
+        models: weights to offer besides the source model, each as ``model_<its folder's name>.pt``.
+        train: ``key=value`` for keys at the top of ``configs/train.json``; a value that is not JSON is text.
 
     Returns:
-        The app.
+        Folder of the app.
 
     Raises:
         CallError: a training key is unknown, or two models would have the same name.
@@ -52,17 +52,22 @@ def build_app(folder: Path, models: Sequence[Path] = (), train: Sequence[str] = 
 
 
 def training_settings(config: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
-    """``train.json`` for the server: its result can be chosen as a model, and every request starts anew.
+    """``train.json`` for the server: the trained model can be chosen there, and every request trains from the start.
 
-    The server hands over the items, crops and whole photographs alike. 3D Slicer names no run id, so that MONAI
-    evaluates everything in the config: whatever lists a data set must go, and what runs may be there only once.
+    The server passes the items, crops and whole photographs alike. 3D Slicer gives no run id, and MONAI then evaluates
+    everything in the config: all that lists a data set is therefore removed, and one of the two names of the run.
 
     Args:
         config: the content of ``configs/train.json``.
         changes: ``key=value`` for its keys.
 
     Raises:
-        CallError: there is no such key.
+        CallError: a key is unknown.
+
+    Example:
+        >>> settings = training_settings({"items": [], "batch_size": 8, "view": "crop"}, ["batch_size=2"])
+        >>> settings["batch_size"], settings["view"], "items" in settings
+        (2, 'auto', False)
     """
     settings = {key: value for key, value in config.items() if key not in ("items", "split", "training")}
     settings |= {"model_file": f"$@bundle_root + '/models/{TRAINED}'", "resume": False, "view": "auto"}
@@ -78,7 +83,11 @@ def training_settings(config: Mapping[str, Any], changes: Sequence[str]) -> dict
 
 
 def link_models(folder: Path, models: Sequence[Path]) -> None:
-    """Put links to the shipped models and to ``models`` into ``folder``, and remove those of earlier calls.
+    """Put links to the shipped models and to ``models`` into ``folder``, in place of those of earlier calls.
+
+    Args:
+        folder: of the app's models.
+        models: weights to offer besides the shipped ones.
 
     Raises:
         CallError: two of them would have the same name.
@@ -86,7 +95,7 @@ def link_models(folder: Path, models: Sequence[Path]) -> None:
     for path in folder.iterdir():
         if path.is_symlink():
             path.unlink()
-    # MONAI Label takes the model with the shortest name unless it is told which, so all others need longer ones.
+    # By default MONAI Label uses the model with the shortest name, so all others need longer ones.
     links = {path.name: path for path in (BUNDLE_ROOT / "models").glob("*.pt")}
     for path in models:
         name = f"model_{path.absolute().parent.name}.pt"

@@ -1,4 +1,4 @@
-"""Start MONAI Label's stock app with this bundle in it. Run by ``make label-server``.
+"""Start MONAI Label's server with this bundle. Run by ``make label-server``.
 
 python -m bundle.annotation.label_server --studies FOLDER
     [--model adapted/model.pt] [--train batch_size=2] [--port 8000]
@@ -28,7 +28,7 @@ EXTENSIONS = ("png", "jpg", "jpeg", "tif", "tiff", "bmp", "nii", "nii.gz")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Build the app and become its server.
+    """Build the app and replace this process by its server.
 
     Raises:
         CallError: there is no such folder or file, a model does not fit, or a training key is unknown.
@@ -63,10 +63,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def check_weights(path: Path) -> None:
-    """Check weights now: the server would notice late, or never, that they are not there or do not fit.
+    """Check weights before the server starts, which would notice a missing or unsuitable file late or never.
 
     Raises:
-        CallError: they are not there or do not fit.
+        CallError: the file is missing or does not fit the network.
     """
     parser = ConfigParser()
     parser.read_config(BUNDLE_ROOT / "configs" / "inference.json")
@@ -74,9 +74,9 @@ def check_weights(path: Path) -> None:
 
 
 def temporary_folder(folder: Path) -> Path:
-    """Make an empty folder for the server's temporary files that no other user may enter.
+    """Make an empty folder for the server's temporary files that only this user can open.
 
-    MONAI Label leaves an uploaded photograph that cannot be read in the temporary folder.
+    MONAI Label does not delete an uploaded photograph that it cannot read from the temporary folder.
     """
     temporary = folder / "temporary"
     shutil.rmtree(temporary, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What correcting contours gains: train on some corrected photographs and score the contours of others."""
+"""The gain from corrected contours: train on some corrected photographs and score the contours of others."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Training:
     """How the model is trained on corrected photographs.
 
     Args:
-        checkpoint: the model that is trained on.
-        steps: batches in each training, however many photographs there are.
-        batch_size: at most; of fewer photographs all make one batch.
+        checkpoint: weights that training starts from.
+        steps: number of batches in each training, whatever the number of photographs.
+        batch_size: photographs per batch; if there are fewer, all of them make one batch.
         learning_rate: of AdamW.
-        keys: further keys of the configs, for training and evaluation alike.
+        keys: other keys of the configs, for both training and evaluation.
     """
 
     checkpoint: str
@@ -46,15 +46,18 @@ class Training:
 def measure_curve(
     data: Path, test: Path, output: Path, counts: Sequence[int], seeds: Sequence[int], training: Training
 ) -> Curve:
-    """Train on more and more corrected photographs and score each model; what is there is not done again.
+    """Train on more and more corrected photographs and score each model; existing results are used.
 
     Args:
-        data: photographs and labels, which stand for corrections.
+        data: photographs and labels, which take the place of corrections.
         test: photographs and labels that are scored.
         output: receives ``corrected_<count>_<seed>``.
-        counts: numbers of corrected photographs; 0 scores the model as it is.
+        counts: numbers of corrected photographs; 0 scores the model before training.
         seeds: of the choice of photographs and of training.
-        training: see there.
+        training: how each model is trained.
+
+    Raises:
+        CallError: a folder does not hold what it should.
     """
     items = list_photographs(data, labels="required")
     curve: dict[int, list[dict[str, Any]]] = {}
@@ -78,7 +81,13 @@ def measure_curve(
 
 
 def chosen(items: Sequence[Mapping[str, Any]], count: int, seed: int) -> list[Mapping[str, Any]]:
-    """Choose ``count`` of the items; a larger count chooses those of a smaller one, and others."""
+    """Choose ``count`` of the items; a larger count adds items to those of a smaller one.
+
+    Example:
+        >>> items = [{"name": name} for name in "abcd"]
+        >>> chosen(items, 3, seed=0)[:2] == chosen(items, 2, seed=0)
+        True
+    """
     return sorted(items, key=lambda item: hashlib.sha256(f"{seed}:{item['name']}".encode()).digest())[:count]
 
 
@@ -112,7 +121,13 @@ def _improve(corrections: Sequence[Mapping[str, Any]], seed: int, folder: Path, 
 
 
 def table_lines(curve: Curve) -> list[str]:
-    """The curve as a Markdown table, Dice in per cent; of several seeds mean and range."""
+    """The curve as a Markdown table, Dice in per cent; for several seeds mean and range.
+
+    Example:
+        >>> metrics = {"optic_disc": {"dice": 0.95}, "optic_cup": {"dice": 0.85}, "vcdr_mae": 0.05}
+        >>> table_lines({10: [metrics]})[-1]
+        '| 10 | 95.0 | 85.0 | 0.050 |'
+    """
     lines = ["| corrected photographs | disc Dice | cup Dice | vCDR error |", "| --- | --- | --- | --- |"]
     for count, runs in curve.items():
         cells = [_spread([100 * run[name]["dice"] for run in runs], 1) for name in CLASSES]
@@ -126,10 +141,10 @@ def _spread(values: Sequence[float], digits: int) -> str:
 
 
 def replace_table(page: Path, lines: Sequence[str]) -> None:
-    """Put the table between its marks in a page.
+    """Replace the table between the marks ``BEGIN`` and ``END`` of a page.
 
     Raises:
-        CallError: the page has no marks.
+        CallError: the page has no such marks.
     """
     text = page.read_text(encoding="utf-8")
     if BEGIN not in text or END not in text:
@@ -140,7 +155,12 @@ def replace_table(page: Path, lines: Sequence[str]) -> None:
 
 
 def draw_curve(curve: Curve, path: Path) -> None:
-    """Draw Dice of disc and cup over the number of corrected photographs, with a point for each of several seeds."""
+    """Draw Dice of disc and cup against the number of corrected photographs, with a point for each of several seeds.
+
+    Args:
+        curve: see ``measure_curve``.
+        path: the PNG file.
+    """
     # An optional dependency.
     import matplotlib as mpl
     from matplotlib.figure import Figure

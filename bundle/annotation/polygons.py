@@ -1,4 +1,4 @@
-"""Contours as polygons in GeoJSON files, which other programs can open and correct, and back to labels."""
+"""Contours as polygons in GeoJSON files, which other programs can edit, and labels from such files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def polygons_of(label: Label) -> dict[str, Any]:
         label: H x W of 0 (background), 1 (disc rim) and 2 (cup).
 
     Returns:
-        A feature collection. Its points are (x, y) in pixels from the picture's upper left corner, so that the middle
+        A feature collection. Its points are (x, y) in pixels from the picture's upper left corner, so that the centre
         of the first pixel is (0.5, 0.5).
 
     Example:
@@ -50,17 +50,17 @@ def polygons_of(label: Label) -> dict[str, Any]:
 
 
 def label_of(path: Path, shape: tuple[int, int]) -> Label:
-    """The label map that a GeoJSON file draws: a pixel belongs to a polygon that holds its middle.
+    """The label map of a GeoJSON file: a pixel belongs to a polygon if its centre lies inside.
 
     Args:
         path: the file, a feature collection or a list of features.
         shape: height and width of the label map.
 
     Returns:
-        H x W of 0, 1 and 2; the cup lies over the disc.
+        H x W of 0 (background), 1 (disc rim) and 2 (cup); a pixel in the cup's polygon is 2, even outside the disc's.
 
     Raises:
-        CallError: the file is no GeoJSON, or one of its annotations is of neither structure.
+        CallError: the file is not GeoJSON, or an annotation belongs to neither structure.
     """
     remedy = f"Export annotations of the classes {' and '.join(CLASSES)} as GeoJSON."
     masks = {name: np.zeros(shape, bool) for name in CLASSES}
@@ -78,7 +78,7 @@ def label_of(path: Path, shape: tuple[int, int]) -> Label:
 
 
 def _filled(ring: Sequence[Sequence[float]], shape: tuple[int, int]) -> np.ndarray:
-    """The pixels whose middle lies in a ring of (x, y) from the picture's corner."""
+    """Mask of the pixels whose centre lies in a ring of points (x, y)."""
     return polygon2mask(shape, np.asarray(ring, dtype=float)[:, ::-1] - 0.5)
 
 
@@ -86,10 +86,10 @@ def write_polygons(masks: Path, output: Path) -> int:
     """Write each PNG mask of a folder as ``output/<name>.geojson``.
 
     Returns:
-        How many there were.
+        The number of masks.
 
     Raises:
-        CallError: there are none.
+        CallError: there are no masks.
     """
     paths = sorted(masks.glob("*.png"))
     if not paths:
@@ -102,19 +102,19 @@ def write_polygons(masks: Path, output: Path) -> int:
 
 
 def write_labels(polygons: Path, photographs: Path, masks: Path, output: Path) -> int:
-    """Write a data set for training from those photographs that have corrected polygons.
+    """Write a data set for training from the photographs that have corrected polygons.
 
     Args:
         polygons: folder of ``<name>.geojson``.
         photographs: the folder that inference read.
-        masks: the PNG masks that inference wrote, which tell the labels' size.
+        masks: folder of the PNG masks that inference wrote, which give the size of the labels.
         output: receives ``image/`` and ``label/``.
 
     Returns:
         How many labels were written.
 
     Raises:
-        CallError: there are no polygons, or some are of an unknown photograph or of one without a mask.
+        CallError: there are no polygons, or some belong to an unknown photograph or to one without a mask.
     """
     paths = sorted(polygons.glob("*.geojson"))
     if not paths:

@@ -1,12 +1,12 @@
-"""An annotator's round trip: contours out as polygons, corrected ones back as labels, and what correcting gains.
+"""The round trip of corrections: contours as polygons, corrected polygons as labels, and the gain from corrections.
 
     python -m bundle.annotation.round_trip polygons --masks OUT/masks --output polygons
     python -m bundle.annotation.round_trip labels --polygons polygons --photographs FOLDER --masks OUT/masks
         --output corrected
     python -m bundle.annotation.round_trip curve --data LABELLED --test LABELLED --output FOLDER [--page P --figure F]
 
-curve plays the annotator with labels that are there: it trains the model on some corrected photographs and scores the
-contours of others, for more and more of them.
+curve simulates an annotator with existing labels: it trains the model on more and more corrected photographs and scores
+the contours of others each time.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run_curve(call: argparse.Namespace) -> None:
-    """Measure the curve, print it, and put it where the call says."""
+    """Measure the curve, print it, and write it to the page and the figure that the call names."""
     keys = {key: json.loads(value) for key, value in (text.split("=", 1) for text in call.key)}
     training = Training(call.checkpoint, call.steps, call.batch_size, call.learning_rate, keys)
     counts, seeds = ([int(number) for number in text.split(",")] for text in (call.corrected, call.seeds))

@@ -1,4 +1,4 @@
-"""Is ONNX Runtime faster than PyTorch on a CPU? One photograph at a time, in one process, in turns.
+"""Is ONNX Runtime faster than PyTorch on a CPU? Both alternate in one process, on one photograph at a time.
 
     python -m bundle.benchmark.onnx_speed [--threads 1 2] [--rounds 15] [--passes 4]
 

@@ -1,4 +1,4 @@
-"""What the benchmark asks for: targets, recipes, seeds, and what the ablation changes."""
+"""What the benchmark runs: targets, recipes, seeds, and what the ablation changes."""
 
 from __future__ import annotations
 
@@ -82,6 +82,11 @@ class Run:
         recipe: its name, ``source`` or ``supervised``.
         seed: of everything that is drawn at random.
         row: a name of ``ABLATIONS``; empty for a run that is not part of the ablation.
+
+    Example:
+        >>> run = Run("drishti_gs", "plus", seed=0)
+        >>> str(run), run.folder(Path("output")).as_posix()
+        ('drishti_gs/plus/0', 'output/runs/drishti_gs/plus/0')
     """
 
     target: str

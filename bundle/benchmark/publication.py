@@ -39,7 +39,7 @@ class Places:
 
 
 def publish(planned: Sequence[Run], setup: Setup, places: Places, beside: Path | None = None) -> None:
-    """Write the page and whatever else ``places`` names from what lies in the output folder, and print the page.
+    """Write the page and the other files that ``places`` names from the results in the output folder; print the page.
 
     Args:
         planned: all runs; those that have no result are named on the page.
@@ -47,7 +47,7 @@ def publish(planned: Sequence[Run], setup: Setup, places: Places, beside: Path |
         places: see there.
         beside: output folder of runs with another source model, which the page compares.
     """
-    # Matplotlib is an optional dependency, which the runs do without.
+    # Matplotlib is an optional dependency that the runs do not need.
     from bundle.benchmark.figures import write_figures
 
     done = [run for run in planned if is_done(run, setup)]

@@ -1,7 +1,7 @@
-"""What the benchmark's runs left: whether a result still counts, and one small file that keeps all of them.
+"""The results of the benchmark's runs: whether one is still valid, and one small file that keeps all of them.
 
-A run takes minutes and its folder is not kept. With the record, the page can be drawn again elsewhere, the runs in it
-need not be repeated, and anyone who doubts a figure has the scores of every photograph.
+A run takes minutes and its folder is not kept. With the record, the page can be written again elsewhere, the runs in it
+need not be repeated, and the scores of every photograph are there for anyone who wants to check a number.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bundle.benchmark.request import asked_for
 from bundle.benchmark.setup import Setup
 from bundle.io.files import atomic_write
 
-__all__ = ["is_done", "made_from", "read_record", "same_request", "write_json", "write_record"]
+__all__ = ["RESULT", "is_done", "made_from", "read_record", "same_request", "write_json", "write_record"]
 
 RESULT = "result.json"
 KEPT = ("metrics.json", "metrics.csv", "adaptation.json", "forgotten/metrics.json", "inference/report.csv")
@@ -27,12 +27,12 @@ DRAWN = "inference/masks/*.png"
 
 
 def is_done(run: Run, setup: Setup) -> bool:
-    """Whether the run's result is there and was made from what is asked for now."""
+    """Whether the run's result exists and was made from what is asked for now."""
     return made_from(run.folder(setup.output) / RESULT, asked_for(run, setup))
 
 
 def made_from(result: Path, asked: Mapping[str, Any]) -> bool:
-    """Whether a file with a result is there and was made from what is asked for now.
+    """Whether a file with a result exists and was made from what is asked for now.
 
     Args:
         result: a JSON file whose ``asked`` says what it was made from.
@@ -66,7 +66,7 @@ def _without_modules(part: Any) -> Any:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file, whole or not at all."""
+    """Write a JSON file as a whole."""
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Reading what finished runs left, and comparing recipes by it."""
+"""The results of finished runs, read from their folders, and the comparison of recipes by them."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ PROFILE, RATIO = "profile/plus", "refinement/ratio"
 
 @dataclass
 class Result:
-    """What one finished run left.
+    """The result of one finished run.
 
     Args:
-        target: adapted to and scored on.
+        target: name of the target that was adapted to and scored.
         recipe: its name.
         seed: of the run.
         row: what the ablation changed in the recipe; empty outside of it.
-        folder: where its files lie.
+        folder: that holds its files.
         metrics: ``metrics.json`` on the scored photographs.
         dice: mean of disc and cup Dice of each scored photograph.
-        worst: the lower of the two.
-        uncertainty: of each photograph as ``inference`` reports it, 1 without a disc; empty where it was not run.
+        worst: the lower Dice of disc and cup of each scored photograph.
+        uncertainty: of each photograph as ``inference`` reports it, 1 without a disc; empty if inference was not run.
         adaptation: ``adaptation.json``, empty without adaptation.
-        forgotten: ``metrics.json`` on the held-out source photographs, empty where it was not measured.
+        forgotten: ``metrics.json`` on the held-out source photographs; empty if it was not measured.
         facts: ``result.json``.
     """
 

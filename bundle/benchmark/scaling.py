@@ -2,10 +2,10 @@
 
     python -m bundle.benchmark.scaling [--photographs 16] [--processes 2] [--turns 1]
 
-Each measurement runs a stage on made-up crops with the shipped model and counts from the first photograph to the last
-file, without starting Python and importing MONAI. Adaptation is two epochs of plus in batches of four. The numbers of
-processes take turns. On a machine that does other work at the same time the seconds on the clock say little; the
-processor's own seconds of the process that has most to do show how far the work is shared.
+Each measurement runs a stage on made-up crops with the shipped model. It counts from the first photograph to the last
+file, without the time to start Python and to import MONAI. Adaptation is two epochs of plus in batches of four. Runs
+with one and with more processes alternate. On a machine that does other work at the same time, wall-clock seconds mean
+little; the CPU seconds of the busiest process show how well the work is shared.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["main"]
 
 SHORT = {"batch_size": 4, "recipes#plus#max_epochs": 2, "recipes#plus#least_steps": 0}
 MARK = '{"seconds"'
-"""How the line with the measurement begins, among others that a stage prints."""
+"""Start of the line with the measurement, which distinguishes it from the lines that a stage prints."""
 CLOCKS = ("the clock", "the processor, busiest process")
 
 
@@ -70,7 +70,7 @@ def rows(photographs: int, processes: int, turns: int) -> Iterator[str]:
 
 
 def seconds(processes: int, stage: str, dataset_dir: Path, output_dir: Path) -> list[float]:
-    """Seconds that a stage takes in so many processes, by each of ``CLOCKS``."""
+    """Seconds that a stage takes in a number of processes, by each of ``CLOCKS``."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     command += ["-m", "bundle.benchmark.scaling", "--measure", stage, str(dataset_dir), str(output_dir)]
     env = os.environ | {"OMP_NUM_THREADS": "1"}

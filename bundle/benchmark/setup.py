@@ -44,7 +44,7 @@ class Setup:
     Args:
         data: holds ``drishti_gs/train``, ``drishti_gs/test`` and ``refuge/train``.
         output: the benchmark's output folder.
-        images: at most so many photographs of each set; None for all.
+        images: largest number of photographs of each set; None for all.
         checkpoint: the source model.
         image_size: pixels a side that the model sees.
         provenance: see the function of that name.
@@ -89,8 +89,8 @@ def chosen_photographs(
     Args:
         folder: see ``list_photographs``.
         labels: see ``list_photographs``.
-        held_out: whether only those are meant that training holds out by default.
-        most: at most so many; None for all.
+        held_out: whether to list only those that training holds out by default.
+        most: largest number of photographs; None for all.
     """
     items = list_photographs(folder, labels=labels)
     return (split_source(items, 0.2, 0)[1] if held_out else items)[:most]

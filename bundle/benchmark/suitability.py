@@ -1,9 +1,9 @@
-"""What the limits of inference on sharpness and distance say of held-out source photographs and of other folders.
+"""How many held-out source photographs, and photographs of other folders, exceed the limits on sharpness and distance.
 
     python -m bundle.benchmark.suitability --source DATA/refuge/train [--shifts blur_noise,severe] [FOLDER ...]
 
-The shifts are made of every other held-out photograph, in a temporary folder. Labels are used to make the shifts, and
-for nothing else.
+The limits are those of inference. The shifts are made from every other held-out photograph, in a temporary folder.
+Labels are used to make the shifts only.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     python -m bundle.benchmark.sweep --data SOURCE --output FOLDER
         [--checkpoint models/model.pt] [--shifts all,low_light] [--recipes dpl,pfa --factors 1,0.2]
 
-With --recipes, the learning rates of other recipes instead, as multiples of their own. The shifts are made of held-out
-source photographs; phantoms of two cameras are one more, a strong one. The real target takes no part. What is in the
-output folder is not made again.
+With --recipes, the learning rates of other recipes are tried instead, as multiples of their own. The shifts are made
+from held-out source photographs; phantoms of two cameras are another, strong one. The real target is not used. What
+exists in the output folder is not computed again.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from bundle.io.files import atomic_write
 from bundle.stages import run_stage
 from bundle.synthetic.shifts import SHIFTS, write_shifted
 
-__all__ = ["grad_cl_grid", "main", "peers_grid"]
+__all__ = ["grad_cl_grid", "main", "peers_grid", "report"]
 
 Grid = dict[str, dict[str, Any] | None]
 """Settings of a recipe by the name that the table shows; None adapts nothing."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the grid, resuming what is there, and print and write a table of mean Dice per setting and shift."""
+    """Run what is missing of the grid, then print and write a table of mean Dice per setting and shift."""
     call = parse(arguments)
     held_out = chosen_photographs(call.data, "required", held_out=True, most=call.images)
     if call.recipes:
@@ -97,7 +97,7 @@ def grad_cl_grid(
         literal_rates: learning rates of DPL's own setting.
         weights: of the contrastive loss.
     """
-    # A sweep is there to show harm, so none is undone.
+    # A sweep is meant to show harm, so the source's weights must not be restored.
     recipe = {**CONFIG["recipes"]["grad_cl"], "harm_tolerance": None}
     grid: Grid = {SOURCE: None}
     for rate in literal_rates:

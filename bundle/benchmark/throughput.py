@@ -1,10 +1,11 @@
-"""How long inference takes against its bare forward passes, where the rest goes, and how much memory it needs.
+"""How long inference takes compared with its forward passes alone, what takes the rest, and how much memory it needs.
 
     python -m bundle.benchmark.throughput
         [--photographs 12] [--size 2000] [--kind photograph] [--repeats 3] [--threads 2]
 
-The photographs are phantoms, written as JPEG. Bare are the forward passes alone of both networks on the very tensors
-that the pipeline gave them, in turn with the whole pipeline, in one process. Loading the weights counts for neither.
+The photographs are phantoms, written as JPEG. "Bare" means the forward passes of both networks alone, on the same
+tensors that the pipeline gave them. They alternate with runs of the whole pipeline in one process. The time to load the
+weights does not count for either.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ __all__ = ["main", "run_pipeline", "write_photographs"]
 
 DISTINCT = 12
 MOST_TIMED = 50
-"""With more photographs only the memory is measured: keeping their forward passes would itself need memory."""
+"""With more photographs only memory is measured, because keeping their forward passes would itself need memory."""
 REPORTED = 200
-"""The peak of the memory is printed each time that so many photographs are done."""
+"""Number of photographs after which peak memory is printed each time."""
 Pass = Callable[[], Any]
 
 

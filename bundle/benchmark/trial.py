@@ -1,12 +1,13 @@
-"""Try changes of a recipe on the benchmark's targets before they are made.
+"""Try changes of a recipe on the benchmark's targets before adopting them.
 
     python -m bundle.benchmark.trial --data DATA --output output/trial
         --variants '{"longer": {"recipes#plus#least_steps": 80}}'
         [--recipe plus] [--targets severe,phantoms] [--seeds 0]
 
-Each variant is a name and what it changes in configs/adapt.json; the recipe as it is and the source model are added.
-Prints the Dice of disc and cup, and the vCDR error. What is in the output folder is not made again: give a changed
-variant another name, and use another folder when the configs have changed. Choose on made-up targets alone.
+Each variant has a name and the keys that it changes in configs/adapt.json; the unchanged recipe and the source model
+are added. Prints the Dice of disc and cup, and the vCDR error. What exists in the output folder is not computed again:
+give a changed variant another name, and use another folder when the configs have changed. Choose variants on made-up
+targets alone.
 """
 
 from __future__ import annotations

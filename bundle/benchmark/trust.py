@@ -2,9 +2,9 @@
 
     python -m bundle.benchmark.trust --data DATA [--output output/trust] [--shifts none,severe]
 
-Takes every shift of all held-out source photographs, as many phantoms, and the real sets in DATA, whole photographs
-among them. A photograph has failed if the Dice of its disc or cup is below 0.8, or of the disc alone where the label
-shows no cup. Only evaluation reads labels. What is in the output folder is not made again.
+The sets are all held-out source photographs with every shift, the same number of phantoms, and the real sets in DATA,
+which include whole photographs. The model fails on a photograph if the Dice of disc or cup is below 0.8, or of the disc
+alone if the label shows no cup. Only evaluation reads labels. What exists in the output folder is not computed again.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def sets_of(data: Path, output: Path, shifts: Sequence[str]) -> dict[str, tuple[Path, str]]:
-    """Folder and view of each set of photographs, of which the made-up ones are made unless they are there."""
+    """Folder and view of each set of photographs; made-up sets that do not exist yet are made."""
     held_out = chosen_photographs(data / "refuge" / "train", "required", held_out=True)
     made_up = {name: output / "sets" / name for name in (*shifts, PHANTOMS)}
     for name, folder in made_up.items():

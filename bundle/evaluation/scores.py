@@ -1,4 +1,4 @@
-"""What an evaluation writes: Dice, surface distances and the error of the vertical cup-to-disc ratio."""
+"""Scores of single photographs, their means, and the handler that writes both."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bundle.io.records import Records
 from bundle.morphometry.cup_disc import measure
 from bundle.networks.nested_classes import CLASSES
 
-__all__ = ["ScoresSaver", "score_image", "summarise"]
+__all__ = ["COLUMNS", "ScoresSaver", "score_image", "summarise"]
 
 _MEASURES = ("dice", "assd_px", "hd95_px")
 COLUMNS = (
@@ -32,6 +32,7 @@ COLUMNS = (
     "vcdr_error",
     "missed",
 )
+"""Columns of ``metrics.csv``."""
 RULE = (
     "A structure that the label shows and the prediction misses counts with Dice 0 and the diagonal of the label's "
     "grid as its distances; a missed disc counts with a vCDR of 0. "
@@ -47,7 +48,17 @@ def score_image(prediction: torch.Tensor, label: torch.Tensor) -> dict[str, floa
         label: the same from the label, on the same grid.
 
     Returns:
-        The columns of ``metrics.csv`` but ``image``; NaN where the label lacks the structure. Distances in pixels.
+        The columns of ``metrics.csv`` except ``image``: of disc and cup Dice in [0, 1], average symmetric surface
+        distance and 95th percentile of the Hausdorff distance, both in pixels; the vCDR of prediction and label and
+        their absolute difference; ``missed``, 1 if the disc is missed, else 0. Scores of a structure that the label
+        does not show are NaN. For a structure that the prediction misses, see ``RULE``.
+
+    Example:
+        >>> label = torch.zeros(2, 32, 32)
+        >>> label[0, 4:28, 4:28] = label[1, 10:22, 10:22] = 1
+        >>> scores = score_image(label, label)
+        >>> scores["optic_disc_dice"], scores["optic_cup_hd95_px"], scores["vcdr_error"], scores["missed"]
+        (1.0, 0.0, 0.0, 0.0)
     """
     prediction, label = torch.as_tensor(prediction).float(), torch.as_tensor(label).float()
     diagonal = math.hypot(*label.shape[1:])
@@ -78,7 +89,18 @@ def _vcdr(masks: torch.Tensor) -> float:
 
 
 def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means over the photographs, as ``metrics.json`` holds them; None where no label shows the structure."""
+    """Means over the photographs, as ``metrics.json`` holds them; None where no label shows the structure.
+
+    Args:
+        rows: for each photograph what ``score_image`` returned.
+
+    Example:
+        >>> label = torch.zeros(2, 32, 32)
+        >>> label[0, 4:28, 4:28] = label[1, 10:22, 10:22] = 1
+        >>> means = summarise([score_image(label, label), score_image(torch.zeros_like(label), label)])
+        >>> means["optic_disc"]["dice"], means["vcdr_mae"], means["images"], means["missed"]
+        (0.5, 0.25, 2, 1)
+    """
 
     def mean(column: str) -> float | None:
         values = [row[column] for row in rows if not math.isnan(row[column])]
@@ -96,14 +118,15 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 class ScoresSaver:
     """Ignite handler that scores each photograph and writes ``metrics.json`` and ``metrics.csv`` after the epoch.
 
-    It reads ``engine.state.output``: a list of items with ``pred`` and ``label`` (2 x W x H masks of disc and cup) and
-    the item's name (see ``item_name``) from ``engine.state.batch``. The summary also goes to ``engine.state.metrics``.
+    It reads ``pred`` and ``label`` (2 x W x H masks of disc and cup) of each item in ``engine.state.output``, and the
+    item's name (see ``item_name``) from ``engine.state.batch``. The means also go to ``engine.state.metrics``, as
+    scalars called ``optic_disc_dice`` and so on.
 
     Args:
-        output_dir: where the two files go.
-        records: keep each photograph's scores until the files are written, so that an interrupted run continues; None
-            where every epoch scores all photographs anew.
-        items: all photographs, with ``name``; those that have a record are not looked for in the engine's output.
+        output_dir: receives the two files.
+        records: keep the scores of each photograph until the files are written, so that an interrupted run can
+            continue; None if every epoch scores all photographs anew.
+        items: all photographs, with ``name``; the scores of those that have a record are taken from it.
     """
 
     def __init__(
@@ -120,7 +143,7 @@ class ScoresSaver:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
 
     def start(self) -> None:
-        """Begin with the photographs that an interrupted run has scored."""
+        """Start with the photographs that an interrupted run has scored already."""
         self.rows.clear()
         if self.records is not None:
             found = map(self.records.load, self.items.values())
@@ -136,9 +159,10 @@ class ScoresSaver:
                 self.records.save(self.items[row["image"]], {"row": row})
 
     def write(self, engine: Engine) -> None:
-        """Write both files, each whole or not at all.
+        """Write both files, each as a whole.
 
-        Of several processes the first does so, on the photographs of all; one that two processes have counts once.
+        Only the first of several processes writes, about the photographs of all; one that two processes have counts
+        once.
         """
         if idist.get_world_size() > 1:
             shares = cast(list, idist.all_gather(self.rows))

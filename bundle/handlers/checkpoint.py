@@ -1,4 +1,4 @@
-"""Ignite handlers that save weights, so that a run continues where it was interrupted."""
+"""Ignite handlers that save a run's weights, and its state, from which an interrupted run continues."""
 
 from __future__ import annotations
 
@@ -21,14 +21,24 @@ logger = logging.getLogger(__name__)
 
 
 class AverageStart:
-    """Start an average of weights where the network stands when the run starts, not where it stood when it was made.
+    """Let an average of weights start from the weights that the network has when the run starts.
 
-    In between, a handler such as MONAI's ``CheckpointLoader``, which MONAI Label puts before all others, may have
-    loaded other weights; the average would else keep a share of the random ones. Attach it behind such a handler and
-    before ``ResumableCheckpoint``.
+    Ignite's ``EMAHandler`` copies the weights when it is created. Afterwards a handler such as MONAI's
+    ``CheckpointLoader``, which MONAI Label puts before all others, may load other weights; the average would then keep
+    a share of the random ones. Attach this handler after such a handler and before ``ResumableCheckpoint``.
 
     Args:
         average: holds the network and its average.
+
+    Example:
+        >>> network = torch.nn.Linear(1, 1)
+        >>> average = EMAHandler(network)
+        >>> _ = network.weight.data.fill_(3.0)  # as when a handler loads other weights
+        >>> trainer = Engine(lambda engine, batch: None)
+        >>> AverageStart(average).attach(trainer)
+        >>> _ = trainer.run([0])
+        >>> average.ema_model.weight.item()
+        3.0
     """
 
     def __init__(self, average: EMAHandler) -> None:
@@ -42,12 +52,14 @@ class AverageStart:
 
 
 class ResumableCheckpoint:
-    """Save everything a run needs after every epoch, and continue from it if the file is there when the run starts.
+    """After every epoch save all that a run needs to continue; when a run starts, continue from the file if it exists.
+
+    Ignite's ``Checkpoint`` does not load by itself, nor does it notice that a file belongs to another run.
 
     Args:
-        path: the checkpoint file, replaced as a whole.
-        objects: what to save beside the engine, by name: networks, optimiser, schedule; None is left out.
-        fingerprint: of what the run depends on; a checkpoint with another one is passed over.
+        path: the checkpoint file, which is always replaced as a whole.
+        objects: what to save besides the engine, by name: networks, optimiser, schedule. None is left out.
+        fingerprint: of everything that the run depends on; a checkpoint with another one is ignored.
     """
 
     def __init__(self, path: str | Path, objects: Mapping[str, Any], fingerprint: str = "") -> None:
@@ -60,7 +72,7 @@ class ResumableCheckpoint:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
 
     def resume(self, engine: Engine) -> None:
-        """Load the checkpoint, if there is one."""
+        """Load the checkpoint, if there is one of this run."""
         if not self.path.is_file():
             return
         stored = torch.load(self.path, map_location="cpu", weights_only=True)
@@ -74,9 +86,9 @@ class ResumableCheckpoint:
 
     @idist.one_rank_only()
     def save(self, engine: Engine) -> None:
-        """Replace the checkpoint by the state after this epoch, unless a network holds values that are not finite.
+        """Replace the checkpoint with the state after this epoch, unless a network has weights that are not finite.
 
-        Of several processes the first does so.
+        Only the first of several processes writes.
         """
         for name, thing in self.objects.items():
             if isinstance(thing, torch.nn.Module) and not has_finite_weights(thing):
@@ -91,7 +103,7 @@ class ResumableCheckpoint:
 class WeightsSaver:
     """Write a network's weights when the run completes, and remove the files that only a resumed run needs.
 
-    Of several processes the first does so.
+    Only the first of several processes writes.
 
     Args:
         path: file of the state dict.

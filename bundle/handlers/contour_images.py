@@ -1,4 +1,4 @@
-"""An Ignite handler that shows contours in TensorBoard."""
+"""An Ignite handler that draws contours for TensorBoard."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ __all__ = ["ContourImages"]
 
 
 class ContourImages:
-    """Ignite handler for an evaluator: contours on the same few photographs, after every run, for TensorBoard.
+    """Ignite handler for an evaluator that draws contours on the same few photographs after every run.
 
-    The picture's lower row shows what the run drew, the upper row what to compare it with: the label where there is
-    one, else what the first run drew. It reads ``image`` (3 x W x H, scaled) of ``engine.state.batch``, and of
-    ``engine.state.output`` ``pred`` and ``label``: logits (3 x W x H) or masks of disc and cup (2 x W x H).
+    The lower row of the picture shows the contours of this run. The upper row shows what to compare them with: the
+    label where there is one, else the contours of the first run. The handler reads ``image`` (3 x W x H, scaled) from
+    ``engine.state.batch``, and ``pred`` and ``label`` from ``engine.state.output``: logits (3 x W x H) or masks of disc
+    and cup (2 x W x H).
 
     Args:
-        writer: where the pictures go.
-        scale_intensity: how ``image`` was scaled; it is undone.
-        count: how many photographs, the first that come; 0 for none.
-        tag: the pictures' name in TensorBoard.
-        invert: puts ``image`` back on the grid of ``pred``; None where they have the same.
+        writer: receives the pictures.
+        scale_intensity: the transform that scaled ``image``, which is undone.
+        count: number of photographs; the first that the evaluator reads are drawn; 0 draws none.
+        tag: name of the pictures in TensorBoard.
+        invert: brings ``image`` back to the grid of ``pred``; None where they have the same.
         size: side of a tile in pixels.
     """
 
@@ -63,7 +64,7 @@ class ContourImages:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
 
     def collect(self, engine: Engine) -> None:
-        """Draw those photographs of one iteration that are still wanted."""
+        """Draw the photographs of one iteration until there are ``count``."""
         for item, output in finished_items(engine):
             if len(self.drawn) >= self.count:
                 return
@@ -75,7 +76,7 @@ class ContourImages:
                 self.references[name] = drawn, "before" if label is None else "label"
 
     def write(self, engine: Engine) -> None:
-        """Put both rows into one picture."""
+        """Write both rows as one picture."""
         if not self.drawn:
             return
         upper = [(self.references[name][0], f"{name}\n{self.references[name][1]}") for name in self.drawn]

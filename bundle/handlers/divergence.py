@@ -1,4 +1,4 @@
-"""An Ignite handler that stops a training which diverges."""
+"""An Ignite handler that stops a training run which diverges."""
 
 from __future__ import annotations
 
@@ -18,19 +18,29 @@ logger = logging.getLogger(__name__)
 
 
 class DivergenceGuard:
-    """Stop a run whose loss or weights are no longer numbers, and bring back the last good weights.
+    """Stop a run whose loss or weights are not finite, and restore the last good weights.
 
-    Ignite's ``TerminateOnNan`` stops a run too, but leaves the weights that the step has already spoilt. Attach it
-    behind ``ResumableCheckpoint``, so that the weights a resumed run starts from are the first good ones.
+    Ignite's ``TerminateOnNan`` stops a run too, but leaves the weights as the last step has spoilt them. Attach this
+    handler after ``ResumableCheckpoint``, so that the weights from which a resumed run starts count as good ones.
 
     Args:
-        network: what the run is to give; kept in memory after each epoch, and brought back.
-        trained: what the optimiser changes, where that is another network; a run that spoils it is stopped too.
-        limit: a loss above it is none, in the loss's unit; at least so high that no sound loss reaches it.
+        network: the network whose weights the run gives; a copy is kept in memory after each epoch, and restored.
+        trained: the network that the optimiser changes, where that is another one; the run stops too if its weights
+            are not finite.
+        limit: the run also stops if the loss is above this. Choose a value that no sound loss reaches.
 
     Attributes:
-        stopped: why the run was stopped; empty while all is well.
-        epoch: after which epoch the weights are good, 0 for none.
+        stopped: why the run was stopped; empty if it was not.
+        epoch: the epoch after which the kept weights were taken; 0 for the weights before the first.
+
+    Example:
+        >>> losses = iter([0.5, math.nan])
+        >>> trainer = Engine(lambda engine, batch: {"loss": next(losses)})
+        >>> guard = DivergenceGuard(torch.nn.Linear(1, 1))
+        >>> guard.attach(trainer)
+        >>> _ = trainer.run([0], max_epochs=5)
+        >>> guard.stopped, guard.epoch
+        ('the loss became nan in epoch 2', 1)
     """
 
     def __init__(self, network: torch.nn.Module, trained: torch.nn.Module | None = None, limit: float = 1e8) -> None:
@@ -47,31 +57,31 @@ class DivergenceGuard:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.check_weights)
 
     def keep(self, engine: Engine) -> None:
-        """Take the weights for good ones."""
+        """Keep a copy of the current weights as the last good ones."""
         self.epoch = engine.state.epoch
         self._good = {name: value.clone() for name, value in self.network.state_dict().items()}
 
     def check_loss(self, engine: Engine) -> None:
-        """Stop if the last batch's loss is none."""
+        """Stop if the last batch's loss is not finite, or above the limit."""
         output = cast(Any, engine.state.output)
-        # A trainer that decollates repeats the batch's loss in every photograph's part.
+        # A trainer that decollates gives each photograph of the batch the same loss, that of the batch.
         loss = float((output[0] if isinstance(output, list) else output)["loss"])
         if idist.get_world_size() > 1:
-            # All processes stop together, or those that go on wait for the others for ever.
+            # All processes must stop together, or those that go on would wait for the others for ever.
             loss = cast(float, idist.all_reduce(loss if math.isfinite(loss) else math.inf, "MAX"))
         if not math.isfinite(loss) or loss > self.limit:
             self.stop(engine, f"the loss became {loss:g}")
 
     def check_weights(self, engine: Engine) -> None:
-        """Keep the epoch's weights if they are numbers, or stop."""
+        """Keep a copy of the epoch's weights if they are finite, else stop."""
         if has_finite_weights(self.network) and has_finite_weights(self.trained):
             self.keep(engine)
         else:
             self.stop(engine, "the weights became infinite or not a number")
 
     def stop(self, engine: Engine, why: str) -> None:
-        """End the run with the last good weights."""
+        """Restore the last good weights and end the run."""
         self.stopped = f"{why} in epoch {engine.state.epoch}"
         self.network.load_state_dict(self._good)
-        logger.warning("stopped: %s; the weights after epoch %d are brought back", self.stopped, self.epoch)
+        logger.warning("stopped: %s; the weights after epoch %d are restored", self.stopped, self.epoch)
         engine.terminate()

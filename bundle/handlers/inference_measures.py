@@ -1,4 +1,4 @@
-"""An Ignite handler: what a tracker may keep of an inference."""
+"""An Ignite handler that summarises an inference for an experiment tracker."""
 
 from __future__ import annotations
 
@@ -14,15 +14,26 @@ __all__ = ["InferenceMeasures"]
 
 
 class InferenceMeasures:
-    """Ignite handler for an inference: what a tracker may keep of it, which names no photograph.
-
-    An inference that continues counts what was left.
+    """Ignite handler that summarises an inference for an experiment tracker, without the name of any photograph.
 
     ``engine.state.metrics`` receives how many ``photographs`` were segmented, how many are ``without_disc`` or
-    ``unreadable``, and ``expected_dice_<structure>`` (see ``expected_dice``), the mean over those with a disc.
+    ``unreadable``, and ``expected_dice_<structure>`` (see ``expected_dice``), in [0, 1], the mean over those with a
+    disc. An inference that continues an interrupted one counts only the photographs that were left.
 
     Args:
         dataset: knows which photographs were unreadable.
+
+    Example:
+        >>> import torch
+        >>> from types import SimpleNamespace
+        >>> def segment(engine, batch):
+        ...     engine.state.batch = [{"name": "eye"}]
+        ...     return [{"pred": torch.ones(4, 4), "expected_dice": torch.tensor([0.75, 0.5])}]
+        >>> engine = Engine(segment)
+        >>> InferenceMeasures(SimpleNamespace(unreadable={})).attach(engine)
+        >>> metrics = engine.run([0]).metrics
+        >>> metrics["photographs"], metrics["expected_dice_optic_cup"]
+        (1, 0.5)
     """
 
     def __init__(self, dataset: PhotographDataset) -> None:
@@ -35,12 +46,12 @@ class InferenceMeasures:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.summarise)
 
     def collect(self, engine: Engine) -> None:
-        """Take what one iteration gave."""
+        """Collect the results of one iteration."""
         for _, output in finished_items(engine):
             self.rows.append(output["expected_dice"].tolist() if output["pred"].any() else None)
 
     def summarise(self, engine: Engine) -> None:
-        """Count and average."""
+        """Write the counts and means."""
         found = [row for row in self.rows if row is not None]
         engine.state.metrics |= {
             "photographs": len(self.rows),

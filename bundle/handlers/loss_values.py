@@ -1,4 +1,4 @@
-"""Ignite handlers for the losses of an adaptation."""
+"""Ignite handlers that report the losses of an adaptation."""
 
 from __future__ import annotations
 
@@ -13,10 +13,20 @@ __all__ = ["KeepLoss", "LossValues"]
 
 
 class LossValues:
-    """Ignite handler that puts each loss of an ``AdaptationLoss`` into ``engine.state.metrics``, averaged by epoch.
+    """Ignite handler that writes each loss of an ``AdaptationLoss`` to ``engine.state.metrics``, averaged per epoch.
+
+    The metrics are called ``loss_<name>``; the recipe's weights are not in them.
 
     Args:
         loss: the trainer's ``AdaptationLoss``.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> loss = SimpleNamespace(values={})
+        >>> trainer = Engine(lambda engine, batch: loss.values.update(entropy=batch))
+        >>> LossValues(loss).attach(trainer)
+        >>> trainer.run([1.0, 2.0]).metrics
+        {'loss_entropy': 1.5}
     """
 
     def __init__(self, loss: Any) -> None:
@@ -35,10 +45,18 @@ class LossValues:
 
 
 class KeepLoss:
-    """Ignite handler that leaves of an iteration's output its loss, in the form of a decollated batch.
+    """Ignite handler that reduces an iteration's output to its loss, in the form of a decollated batch.
 
-    What an adaptation gives for a batch cannot be decollated, but stock handlers, such as those that MONAI attaches for
+    The output of an adaptation cannot be decollated, but MONAI's own handlers, such as those that it attaches for
     ``--tracking mlflow``, expect a list of dicts.
+
+    Example:
+        >>> import torch
+        >>> trainer = Engine(lambda engine, batch: None)
+        >>> trainer.state.output = {"loss": torch.tensor(0.5), "pred": "anything"}
+        >>> KeepLoss()(trainer)
+        >>> [dict(item)["loss"] for item in trainer.state.output]
+        [0.5]
     """
 
     def attach(self, engine: Engine) -> None:

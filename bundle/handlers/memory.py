@@ -10,22 +10,27 @@ __all__ = ["KeepFreedMemory"]
 
 
 class KeepFreedMemory:
-    """Let the process keep the memory of one step for the next, instead of giving it back and asking for it again.
+    """Keep the memory that one step frees for the next one, instead of returning it to the system.
 
-    By default the C library hands every large block back to the system when it is freed. A step of training on a CPU
-    frees gigabytes of activations, and the system then clears each page anew, which takes a good part of the step
-    (docs/development/history_of_plus.md). While the engine runs, blocks below a size are kept; when it has completed,
-    what is free goes back; after an error it stays, for then the process ends. No result changes. Where the C library
-    is not glibc, nothing happens.
+    By default the C library returns every large block to the system when it is freed. A training step on a CPU frees
+    gigabytes of activations; the system clears each page before it gives it out again, which takes a large part of the
+    step (docs/development/history_of_plus.md). While the engine runs, blocks up to a certain size are kept. When the
+    engine has completed, free memory is returned; after an error it is not, because the process ends anyway. Results do
+    not change. With a C library other than glibc, nothing happens.
 
     Args:
-        largest: of the blocks that are kept, in MiB; larger ones are as before, which bounds what can lie idle.
+        largest: size of the largest blocks that are kept, in MiB. Larger ones are returned as before, which limits how
+            much memory lies unused.
+
+    Example:
+        >>> trainer = Engine(lambda engine, batch: None)
+        >>> KeepFreedMemory().attach(trainer)
     """
 
-    # Of glibc's malloc.h.
+    # From glibc's malloc.h.
     _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
     _NEVER = 2**31 - 1
-    # What glibc itself goes up to, in MiB: once set, a threshold no longer follows what is freed.
+    # The largest threshold that glibc chooses by itself, in MiB. Once set, a threshold no longer adapts by itself.
     _LARGEST_AFTER = 32
 
     def __init__(self, largest: int = 64) -> None:
@@ -36,11 +41,11 @@ class KeepFreedMemory:
         engine.add_event_handler(Events.COMPLETED, self.finish)
 
     def start(self) -> None:
-        """Keep what is freed from now on."""
+        """Keep freed memory from now on."""
         self._set(self.largest << 20, self._NEVER)
 
     def finish(self) -> None:
-        """Give back what is free, and keep no more than usual."""
+        """Return free memory to the system, and keep no more than usual from now on."""
         if self._set(self._LARGEST_AFTER << 20, 2 * self._LARGEST_AFTER << 20):
             ctypes.CDLL(None).malloc_trim(0)
 

@@ -1,4 +1,4 @@
-"""An Ignite handler: how far a student agrees with its teacher."""
+"""An Ignite handler that measures how far a student agrees with its teacher and its pseudo-labels."""
 
 from __future__ import annotations
 
@@ -13,18 +13,33 @@ from monai.utils import CommonKeys
 from bundle.networks.nested_classes import CLASSES, nested_probabilities
 from bundle.networks.outputs import AdaptationOutput
 
-__all__ = ["TeachingAgreement"]
+__all__ = ["TeachingAgreement", "structures"]
 
 
 class TeachingAgreement:
-    """Ignite handler: how far what is trained agrees with what teaches it, averaged over an epoch's photographs.
+    """Ignite handler that measures how far a student agrees with its teacher and its pseudo-labels in each epoch.
 
-    It compares what training computes anyway and runs no network. The student's side is what it says in training: of
-    photographs with changed colours, its dropout on. ``engine.state.metrics`` receives, in [0, 1],
-    ``teacher_agreement_<structure>`` (Dice with the mean teacher's structure) where the recipe has a teacher, and
-    ``label_agreement_<structure>`` (Dice with the pseudo-label) where it has pseudo-labels; two empty ones agree.
+    It compares outputs that training computes anyway; no network runs for it. The student's output is the one of
+    training: of photographs with changed colours, with active dropout. ``engine.state.metrics`` receives the means over
+    the epoch's photographs, in [0, 1]: ``teacher_agreement_<structure>`` (Dice with the mean teacher) if the recipe has
+    a teacher, and ``label_agreement_<structure>`` (Dice with the pseudo-label) if it has pseudo-labels. Two empty
+    structures agree.
 
     Attach it before ``KeepLoss``.
+
+    Example:
+        >>> images, features = torch.zeros(1, 3, 4, 4), torch.zeros(1, 8, 4, 4)
+        >>> cup = torch.zeros(1, 3, 4, 4)
+        >>> cup[:, 2] = 9  # disc and cup everywhere
+        >>> output = AdaptationOutput(torch.nn.Identity(), images, features, cup)
+        >>> label = torch.tensor([1.0, 0.0])[None, :, None, None].expand(1, 2, 4, 4)  # a disc without a cup
+        >>> trainer = Engine(lambda engine, batch: None)
+        >>> trainer.state.output = {"pred": output, "label": {"label": label}}
+        >>> agreement = TeachingAgreement()
+        >>> agreement.collect(trainer)
+        >>> agreement.summarise(trainer)
+        >>> trainer.state.metrics
+        {'label_agreement_optic_disc': 1.0, 'label_agreement_optic_cup': 0.0}
     """
 
     def __init__(self) -> None:
@@ -46,7 +61,7 @@ class TeachingAgreement:
         if "label" in state[CommonKeys.LABEL]:
             others["label"] = state[CommonKeys.LABEL]["label"]
         own = structures(output.logits)
-        # MONAI gives an empty prediction of an empty structure a Dice of 1 only if it is told not to ignore it.
+        # Without ignore_empty=False MONAI does not give two empty structures a Dice of 1.
         found = {name: compute_dice(own, other.to(own), ignore_empty=False) for name, other in others.items()}
         self.rows.append(found)
 
@@ -60,5 +75,10 @@ class TeachingAgreement:
 
 
 def structures(logits: torch.Tensor) -> torch.Tensor:
-    """Masks of disc and cup, B x 2 x W x H of 0 and 1, from logits B x 3 x W x H."""
+    """Masks of disc and cup, B x 2 x W x H of 0 and 1, from logits B x 3 x W x H.
+
+    Example:
+        >>> structures(torch.tensor([0.0, 9.0, 0.0])[None, :, None, None]).flatten()  # rim: disc, but not cup
+        tensor([1., 0.])
+    """
     return (nested_probabilities(logits) > 0.5).float()

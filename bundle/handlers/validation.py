@@ -1,4 +1,4 @@
-"""Ignite handlers that look at a few photographs of the target while a network adapts."""
+"""An Ignite handler that evaluates a few photographs of the target while a network adapts."""
 
 from __future__ import annotations
 
@@ -10,23 +10,15 @@ from monai.handlers import ValidationHandler
 __all__ = ["LookAtTarget", "spread"]
 
 
-def spread(count: int, chosen: int) -> list[int]:
-    """At most ``chosen`` of the indices 0 to ``count`` - 1, evenly spread.
-
-    Example:
-        >>> spread(10, 4), spread(2, 4), spread(10, 0)
-        ([0, 2, 5, 7], [0, 1], [])
-    """
-    return [i * count // chosen for i in range(chosen)] if 0 < chosen < count else list(range(count if chosen else 0))
-
-
 class LookAtTarget(ValidationHandler):
-    """``ValidationHandler`` whose validator, made for the network before adaptation, looks at the one that is kept.
+    """``ValidationHandler`` that makes its validator evaluate the network that the adaptation is going to keep.
+
+    The validator is built with the network before adaptation; the handler replaces that network before each run.
 
     Args:
         network: the network that is going to be kept.
-        validator: gets this network before each run.
-        interval: run it after every so many epochs, and after the last.
+        validator: receives this network before each run.
+        interval: number of epochs between two runs; there is also one after the last epoch.
     """
 
     def __init__(self, network: torch.nn.Module, validator: Evaluator, interval: int = 1) -> None:
@@ -41,3 +33,13 @@ class LookAtTarget(ValidationHandler):
         if state.epoch % self.interval == 0 or state.epoch == state.max_epochs:
             self.validator.network = self.network  # type: ignore[union-attr]
             super().__call__(engine)
+
+
+def spread(count: int, chosen: int) -> list[int]:
+    """At most ``chosen`` evenly spread indices from 0 to ``count`` - 1, such as those of the photographs to look at.
+
+    Example:
+        >>> spread(10, 4), spread(2, 4), spread(10, 0)
+        ([0, 2, 5, 7], [0, 1], [])
+    """
+    return [i * count // chosen for i in range(chosen)] if 0 < chosen < count else list(range(count if chosen else 0))

@@ -1,4 +1,4 @@
-"""An Ignite handler that ends a run with one line when nothing can be written."""
+"""An Ignite handler that ends a run with a one-line message when nothing can be written."""
 
 from __future__ import annotations
 
@@ -14,14 +14,22 @@ __all__ = ["WriteErrors"]
 
 
 class WriteErrors:
-    """Let a run that cannot go on because nothing can be written end with one line.
+    """End a run that cannot write its files with a one-line message instead of a traceback.
 
-    Put it before MONAI's ``StatsHandler``, which logs every error with a traceback. TensorBoard writes in a thread,
-    whose error reaches the run too; that the thread shows one of a full disk as well is switched off. Any other error
-    goes up at once with its traceback, and handlers of errors that come after this one are not asked.
+    Attach it before MONAI's ``StatsHandler``, which logs every error with a traceback. Every other error is raised
+    again at once, with its traceback; error handlers that come after this one are not called. TensorBoard writes in a
+    thread of its own, whose errors reach the run too; of a full disk the thread itself no longer prints a traceback.
 
     Args:
-        output_dir: the stage's folder.
+        output_dir: the stage's output folder.
+
+    Example:
+        >>> import errno
+        >>> full = OSError(errno.ENOSPC, "No space left on device")
+        >>> WriteErrors("output")(Engine(lambda engine, batch: None), full)
+        Traceback (most recent call last):
+        ...
+        bundle.errors.CallError: no room is left in output (No space left on device). Free some and run the same ...
     """
 
     def __init__(self, output_dir: str | Path) -> None:
@@ -32,9 +40,10 @@ class WriteErrors:
         _quiet_full_disks()
 
     def __call__(self, engine: Engine, error: BaseException) -> None:
-        """
+        """Raise the error again, as a ``CallError`` if it says that nothing can be written.
+
         Raises:
-            CallError: nothing can be written, or the error is one already.
+            CallError: nothing can be written, or the error has a ``CallError`` among its causes.
         """
         call = find_error(error, CallError)
         if call is not None:
@@ -44,7 +53,7 @@ class WriteErrors:
 
 
 def _quiet_full_disks() -> None:
-    """Let a thread that ends because no room is left say nothing; all other errors are shown as before."""
+    """Silence a thread that ends because the disk is full; the errors of threads are otherwise shown as before."""
     shown = threading.excepthook
     if getattr(shown, "__name__", "") == "without_full_disks":
         return

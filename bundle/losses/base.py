@@ -1,4 +1,4 @@
-"""The weighted sum of a recipe's losses."""
+"""The weighted sum of a recipe's losses, and the masked mean that several of them take."""
 
 from __future__ import annotations
 
@@ -9,27 +9,30 @@ from torch import nn
 
 from bundle.networks.outputs import AdaptationOutput
 
-__all__ = ["AdaptationLoss"]
-
-
-def masked_mean(features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean of B x K x W x H features over B x W x H pixels, as B x K; 0 where a photograph has none."""
-    m = mask.to(features)
-    return torch.einsum("bkxy,bxy->bk", features, m) / m.sum(dim=(1, 2)).clamp(min=1)[:, None]
+__all__ = ["AdaptationLoss", "masked_mean"]
 
 
 class AdaptationLoss(nn.Module):
     """The weighted sum of a recipe's losses.
 
     Args:
-        losses: every loss there is, by name.
-        weights: the recipe's weights, by name.
+        losses: all available losses, by name.
+        weights: the recipe's weights, by the losses' names; other losses are not computed.
 
     Attributes:
-        values: each loss's latest value, by name, for the log.
+        values: the latest value of each loss without its weight, by name, for the log.
 
     Raises:
-        ValueError: when a weight names no loss.
+        ValueError: a weight is given for an unknown loss.
+
+    Example:
+        >>> from bundle.losses.entropy import EntropyLoss
+        >>> loss = AdaptationLoss({"entropy": EntropyLoss()}, {"entropy": 2.0})
+        >>> images, features, logits = torch.zeros(1, 3, 4, 4), torch.zeros(1, 8, 4, 4), torch.zeros(1, 3, 4, 4)
+        >>> loss(AdaptationOutput(nn.Identity(), images, features, logits), {})
+        tensor(2.1972)
+        >>> loss.values
+        {'entropy': 1.09...}
     """
 
     def __init__(self, losses: Mapping[str, nn.Module], weights: Mapping[str, float]) -> None:
@@ -46,3 +49,21 @@ class AdaptationLoss(nn.Module):
         terms = {name: loss(output, target) for name, loss in self.losses.items()}
         self.values = {name: float(value.detach()) for name, value in terms.items()}
         return torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
+
+
+def masked_mean(features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean of the features over the pixels of a mask.
+
+    Args:
+        features: B x K x W x H.
+        mask: B x W x H, 0 or 1.
+
+    Returns:
+        B x K; 0 for a photograph whose mask is empty.
+
+    Example:
+        >>> masked_mean(torch.tensor([[[[1.0, 2.0, 6.0]]]]), torch.tensor([[[0, 1, 1]]]))
+        tensor([[4.]])
+    """
+    m = mask.to(features)
+    return torch.einsum("bkxy,bxy->bk", features, m) / m.sum(dim=(1, 2)).clamp(min=1)[:, None]

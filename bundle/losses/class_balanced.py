@@ -1,4 +1,4 @@
-"""The loss of the recipe ``cbmt``."""
+"""Class-balanced cross-entropy with a mean teacher: the loss of the recipes ``cbmt`` and ``plus``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["ClassBalancedLoss"]
 
 
 class ClassBalancedLoss(nn.Module):
-    """Cross-entropy with the mean teacher's pseudo-labels, its background weighed by what is known of all photographs.
+    """Cross-entropy with the mean teacher's pseudo-labels, whose background is weighted by statistics of the target.
 
     CBMT (Tang et al., MICCAI 2023, arXiv 2307.09973). With p the student's and q the teacher's probability of class c
     (disc or cup) at pixel i, and gamma the threshold:
@@ -27,26 +27,36 @@ class ClassBalancedLoss(nn.Module):
         w_i = 1 where y_i = 1, eta_fg / eta_bg where y_i = 0
         L = sum w_i BCE(p_i, y_i) / sum w_i, over photographs, pixels and both classes together
 
-    The bounds keep the many pixels that are beyond doubt out of the means. As gamma lies above 1/2, eta_bg mostly
-    exceeds eta_fg, so that background counts less and the rare foreground is not drowned. The published code: gamma =
-    0.75, r = 0.2, teacher 0.98, the cup alone is weighed (the disc's w is 1), Adam at 5e-4 with betas (0.9, 0.99),
-    times 0.9 after each of 20 epochs, batches of 8.
+    The bounds exclude the many pixels that leave no doubt from the means. As gamma is above 1/2, eta_bg is usually
+    larger than eta_fg, so that the background counts less and does not outweigh the rare foreground. The published
+    code has gamma = 0.75, r = 0.2, a teacher momentum of 0.98, weights for the cup alone (the disc's w is 1), Adam at
+    5e-4 with betas (0.9, 0.99), a rate that is multiplied by 0.9 after each of 20 epochs, and batches of 8.
 
-    Otherwise in this bundle: the means are running ones. Each photograph keeps what the teacher said when it was last
-    seen, and the batch at hand counts already; the code freezes the means over an epoch, and passes over the target
-    once more before the first. In the first epoch they are therefore those of the photographs seen so far. Where a mean
-    has no pixel, w is 1 (the code divides by 0). The recipe runs 10 epochs at a constant rate, to spare time, and norm
-    statistics are fixed for student and teacher alike.
+    This bundle differs in these points. The means are updated with every batch: each photograph contributes what the
+    teacher said when it was last seen, the current batch included. In the first epoch they are therefore means over the
+    photographs seen so far. The published code fixes the means for an epoch, and makes an extra pass over the target
+    before the first one. Where no pixel counts in a mean, w is 1 (the published code divides by 0). To save time, the
+    recipe runs 10 epochs at a constant rate. The norm statistics of both student and teacher are fixed.
 
-    What is remembered is part of the state dict, in the order in which the photographs were first seen.
+    The photographs' statistics are part of the state dict, in the order in which the photographs were first seen.
 
     Args:
         threshold: gamma, in (0, 1).
-        bound_ratio: r, in (0, 1): how far from certain a pixel must be to count in the means; 1 would leave none.
-        calibrated: the classes of ``bundle.regions.CLASSES`` whose background is weighed.
+        bound_ratio: r, in (0, 1): how far from certain a pixel must be to count in the means; 1 would exclude all.
+        calibrated: the classes of ``bundle.networks.nested_classes.CLASSES`` whose background is weighted.
 
     Raises:
-        ValueError: when an argument is out of its range.
+        ValueError: an argument is out of its range.
+
+    Example:
+        >>> images, features, logits = torch.zeros(1, 3, 4, 4), torch.zeros(1, 8, 4, 4), torch.zeros(1, 3, 4, 4)
+        >>> teacher = AdaptationOutput(nn.Identity(), images, features, logits)
+        >>> output = AdaptationOutput(nn.Identity(), images, features, logits, teacher)
+        >>> loss = ClassBalancedLoss()
+        >>> loss(output, {"name": ["eye"]})  # of background, at a probability of 2/3 for the disc and 1/3 for the cup
+        tensor(0.7520)
+        >>> loss.background_weights()  # the teacher sees no cup, so nothing is known of it
+        tensor([1., 1.], dtype=torch.float64)
     """
 
     def __init__(
@@ -64,18 +74,18 @@ class ClassBalancedLoss(nn.Module):
         self.lower = bound_ratio * threshold
         self.upper = 1 - bound_ratio * (1 - threshold)
         self.calibrated = tuple(calibrated)
-        # For each photograph 2 x 2 x 2: disc and cup; foreground and background; sum of the cross-entropy and count.
+        # 2 x 2 x 2 per photograph: disc and cup; foreground and background; sum of the cross-entropy and pixel count.
         self._known: dict[str, torch.Tensor] = {}
 
     def forward(self, output: AdaptationOutput, target: Mapping[str, Any]) -> torch.Tensor:
-        """Scalar, at least 0; finite and differentiable also where no pixel exceeds the threshold.
+        """Scalar, at least 0; finite and differentiable even where no pixel exceeds the threshold.
 
         Args:
-            output: with what the teacher gave.
-            target: ``name`` alone is looked at, B different names.
+            output: with the output of the teacher.
+            target: only ``name`` is used, B different names.
 
         Raises:
-            ValueError: when ``output`` has no teacher.
+            ValueError: ``output`` has no teacher.
         """
         if output.teacher is None:
             raise ValueError("the class-balanced loss needs a mean teacher: set the recipe's 'teacher'.")
@@ -89,7 +99,7 @@ class ClassBalancedLoss(nn.Module):
         return (loss * weight).sum() / weight.sum()
 
     def background_weights(self) -> torch.Tensor:
-        """eta_fg / eta_bg of disc and cup, two positive numbers; 1 for a class that is not calibrated or not known."""
+        """eta_fg / eta_bg of disc and cup, two positive numbers; 1 for a class not calibrated or without pixels."""
         weights = torch.ones(len(CLASSES), dtype=torch.float64)
         if self._known:
             loss, count = torch.stack(list(self._known.values())).sum(dim=0).unbind(dim=-1)
@@ -108,10 +118,10 @@ class ClassBalancedLoss(nn.Module):
         self._known |= dict(zip(names, sums.cpu(), strict=True))
 
     def get_extra_state(self) -> dict[str, Any]:
-        """What is remembered of each photograph: ``names``, and ``sums`` (N x 2 x 2 x 2)."""
+        """The statistics of each photograph: ``names``, and ``sums`` (N x 2 x 2 x 2)."""
         empty = torch.zeros(0, 2, 2, 2, dtype=torch.float64)
         return {"names": list(self._known), "sums": torch.stack(list(self._known.values())) if self._known else empty}
 
     def set_extra_state(self, state: Mapping[str, Any]) -> None:
-        """Take over what ``get_extra_state`` gave."""
+        """Restore what ``get_extra_state`` returned."""
         self._known = dict(zip(state["names"], state["sums"].clone(), strict=True))

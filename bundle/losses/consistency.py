@@ -1,4 +1,4 @@
-"""The student is held to what the mean teacher says."""
+"""Consistency of the student with its mean teacher."""
 
 from __future__ import annotations
 
@@ -15,18 +15,24 @@ __all__ = ["ConsistencyLoss"]
 
 
 class ConsistencyLoss(nn.Module):
-    """The student, who sees changed colours, is held to what the mean teacher says of the photograph itself.
+    """Make the student, which sees changed colours, agree with the teacher, which sees the photograph unchanged.
 
     Binary cross-entropy of disc and cup against the teacher's probabilities q, which stay soft: where the teacher is
-    in doubt, along the contour, a hard label would only repeat its first guess. The sum over the pixels is divided by
-    the number of pixels that the teacher gives the structure, so that the small cup counts as much as the disc. To this
-    can come 1 - soft Dice, which sees the structure as a whole.
+    uncertain, along the contour, a hard label would only repeat its first guess. The sum over the pixels is divided by
+    the area that the teacher gives the structure, so that the small cup counts as much as the disc. An optional second
+    term, 1 - soft Dice, compares the structures as a whole.
 
     Args:
         dice: weight of the Dice term, at least 0.
 
     Raises:
-        ValueError: when ``dice`` is negative.
+        ValueError: ``dice`` is negative.
+
+    Example:
+        >>> images, features, logits = torch.zeros(1, 3, 4, 4), torch.zeros(1, 8, 4, 4), torch.zeros(1, 3, 4, 4)
+        >>> teacher = AdaptationOutput(nn.Identity(), images, features, logits)
+        >>> ConsistencyLoss()(AdaptationOutput(nn.Identity(), images, features, logits, teacher), {})
+        tensor(1.4322)
     """
 
     def __init__(self, dice: float = 0.0) -> None:
@@ -36,10 +42,10 @@ class ConsistencyLoss(nn.Module):
         self.dice = dice
 
     def forward(self, output: AdaptationOutput, target: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Scalar; finite also where the teacher sees no cup.
+        """Scalar, at least 0; finite even where the teacher sees no cup. ``target`` is not used.
 
         Raises:
-            ValueError: when the recipe has no teacher.
+            ValueError: ``output`` has no teacher.
         """
         if output.teacher is None:
             raise ValueError("the consistency loss needs a recipe with a teacher.")

@@ -1,4 +1,6 @@
-"""The second loss of the recipe ``pfa``, re-implemented; ``transport`` names the source."""
+"""The loss of the second stage of the recipe ``pfa``, re-implemented from the paper that ``transport`` cites
+(arXiv 2307.09769).
+"""
 
 from __future__ import annotations
 
@@ -17,27 +19,37 @@ __all__ = ["ContrastLoss"]
 
 
 class ContrastLoss(ScheduledLoss):
-    """Second stage of ``pfa``: pixels of a class against its mean and against unreliable pixels that are not of it.
+    """Contrast pixels of a class with its mean and with unreliable pixels that hardly belong to it.
 
-    Pixels are labelled by the mean teacher, or by the network itself where there is none. In each class, those of the
-    largest entropy are unreliable and those below another share are reliable. For each class, anchors are drawn from
-    its reliable pixels, the positive is their mean feature, and negatives are drawn from a queue of unreliable pixels
-    to which the class is the least probable one. The loss is the mean of ``info_nce`` of cosine similarities over the
-    classes that have both; one without, such as an absent cup, is passed over.
+    The mean teacher labels the pixels, or the network itself where there is no teacher. Among the pixels of a class,
+    those of the largest entropy are unreliable, and those of the smallest are reliable. For each class, anchors are
+    drawn from its reliable pixels, the positive is their mean feature, and negatives are drawn from a queue of
+    unreliable pixels for which the class is the least probable one. The loss is the mean of ``info_nce`` of cosine
+    similarities over the classes that have both anchors and negatives; others, such as an absent cup, are left out.
 
-    Published: a frozen copy of the first stage's network labels the pixels, and the unreliable share falls from 20 % to
-    0 over the stage (for background, from 5 %), with everything up to 10 % below it reliable; here its mean, 10 %, is
-    kept, as a loss does not know how long the stage lasts. Temperature 0.1 and both numbers are published.
+    As published: temperature 0.1, and the numbers of anchors and negatives. Different: in the published method a frozen
+    copy of the first stage's network labels the pixels, and the unreliable share falls from 20 % (for the background,
+    from 5 %) to 0 over the stage, with all pixels reliable except those and the next 10 %. Here the share is fixed at
+    its mean, 10 %, because a loss does not know how long the stage lasts.
 
     Args:
         temperature: of the contrast, above 0.
-        queries: anchors a class.
-        negatives: negatives an anchor.
+        queries: number of anchors per class.
+        negatives: number of negatives per anchor.
         unreliable: share of each class's pixels that are unreliable, in (0, 1).
         reliable: share of each class's pixels that are reliable, in (0, 1 - unreliable].
         queue: how many unreliable pixels of each class are remembered.
-        stride: of the grid of pixels that is used, randomly placed in each batch.
-        first_epoch: the stage's first, before which the loss is 0.
+        stride: of the grid of pixels that is used; the grid's place is random in each batch.
+        first_epoch: first epoch of the stage, from 1; before it the loss is 0.
+
+    Example:
+        >>> from bundle.networks.unet import DiscCupUNet
+        >>> network = DiscCupUNet(backbone="efficientnet-lite0-small", decoder_channels=(16, 16, 8, 8)).eval()
+        >>> features = torch.rand(2, 8, 16, 16)
+        >>> logits = network.segmentation_head(features)
+        >>> output = AdaptationOutput(network, torch.zeros(2, 3, 16, 16), features, logits)
+        >>> 0 <= ContrastLoss(stride=1)(output, {"name": ["left", "right"]}).item() < 20
+        True
     """
 
     def __init__(
@@ -70,7 +82,7 @@ class ContrastLoss(ScheduledLoss):
         self.remembered = [keys.clone() for keys in state["remembered"]]
 
     def forward(self, output: AdaptationOutput, target: Mapping[str, Any]) -> torch.Tensor:
-        """Scalar, at least 0; 0, and still differentiable, where no class can be contrasted."""
+        """Scalar, at least 0; where no class can be contrasted it is 0 and still differentiable."""
         if self.epoch_of(target["name"]) < self.first_epoch:
             return output.features.sum() * 0
         guide = guiding_output(output)
@@ -99,7 +111,15 @@ class ContrastLoss(ScheduledLoss):
         return torch.stack(losses).mean() if losses else output.features.sum() * 0
 
     def divide(self, probability: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Which of N pixels (N x 3 probabilities) are reliable and which unreliable, among those of the same label."""
+        """Which of N pixels are reliable, and which unreliable, among those with the same label.
+
+        Args:
+            probability: N x 3.
+            label: N, the most probable class.
+
+        Returns:
+            Two masks, N booleans each.
+        """
         entropy = -(probability * probability.clamp(min=1e-12).log()).sum(dim=1)
         reliable, unreliable = torch.zeros_like(label, dtype=torch.bool), torch.zeros_like(label, dtype=torch.bool)
         for c in range(HEAD_CLASSES):
@@ -111,7 +131,13 @@ class ContrastLoss(ScheduledLoss):
         return reliable, unreliable
 
     def remember(self, keys: torch.Tensor, unreliable: torch.Tensor, least: torch.Tensor) -> None:
-        """Put unreliable keys (of N x K) behind the queue of their least probable class; the oldest drop out."""
+        """Append unreliable pixels to the queue of their least probable class; the oldest ones drop out.
+
+        Args:
+            keys: features, N x K.
+            unreliable: N booleans.
+            least: the least probable class of each pixel, N.
+        """
         for c in range(HEAD_CLASSES):
             new = keys[unreliable & (least == c)]
             old = self.remembered[c].to(new)

@@ -1,7 +1,7 @@
 """The loss of the recipe ``dac``, re-implemented.
 
-Zhang et al., "Divide and contrast" (NeurIPS 2022, arXiv 2211.06612), carried over from pictures to pixels. Where it
-differs from what was published, the class says so.
+Zhang et al., "Divide and contrast" (NeurIPS 2022, arXiv 2211.06612), applied to pixels instead of whole pictures. The
+class lists where it differs from the paper.
 """
 
 from __future__ import annotations
@@ -25,24 +25,25 @@ __all__ = ["DivideAndContrastLoss"]
 class DivideAndContrastLoss(ScheduledLoss):
     """The loss of ``dac``: self-training, adaptive contrast and alignment of the two halves of the target.
 
-    What was a picture of a class is here one class's region in one photograph. Its mean feature, of unit length, is
-    remembered under the photograph's name and updated with momentum; its mean confidence (the largest probability) puts
-    it among the *source-like* regions, at or above the median of its class, or the *target-specific* ones, below.
-    Labels, confidences and memory come from the mean teacher's view of the unchanged colours, or from the network
-    itself where there is none. From each region, pixels are drawn as anchors:
+    A sample of the paper, a picture of one class, is here the region of one class in one photograph. The memory keeps
+    each region's mean feature, of unit length, under the photograph's name and updates it with momentum. A region's
+    mean confidence (the largest probability) makes it *source-like*, at or above the median of its class, or
+    *target-specific*, below the median. Labels, confidences and memory come from the mean teacher, which sees the
+    photographs with unchanged colours, or from the network itself where there is no teacher. Pixels of each region are
+    drawn as anchors. The loss has three terms:
 
-    * contrast: an anchor of a source-like region against the mean of its class's source-like regions; one of a
-      target-specific region against the mean of the same pixel in the other view, its own region and the nearest
+    * contrast: the positive of an anchor in a source-like region is the mean of its class's source-like regions; in a
+      target-specific region it is the mean of the same pixel in the other view, the anchor's region and the nearest
       remembered regions. Negatives are the source-like means and the target-specific regions of the other classes;
     * discrepancy: ``exponential_discrepancy`` of every anchor to the regions of its class in the other half;
-    * self-training: cross-entropy to the labels, all pixels.
+    * self-training: cross-entropy of all pixels with the labels.
 
-    In the first epoch the memory fills, and only self-training is on, as published. Published too: temperature 0.05,
-    momentum 0.2, 5 neighbours, weights 1 and 0.3 of contrast and discrepancy, and 0.39 of self-training for each of
-    three views, of which one has a gradient here. Different: the median stands for a confidence of 0.97, which this
-    network may exceed everywhere or nowhere; regions of the anchor's own class are no negatives, as with three classes
-    they would be a third of all; labels are the network's, not of a clustering; the term that makes all classes equally
-    frequent is left out, as a cup is not as large as the background.
+    As published: in the first epoch the memory is filled, and self-training is the only term; temperature 0.05,
+    momentum 0.2 and 5 neighbours; weights of 1 for contrast, 0.3 for discrepancy and 0.39 for self-training on each of
+    three views, of which one has a gradient here. Different: the median replaces a confidence of 0.97, which this
+    network may exceed everywhere or nowhere; regions of the anchor's own class are not negatives, because with three
+    classes they would be a third of them; the labels are the network's, not those of a clustering; there is no term
+    that makes all classes equally frequent, because a cup is smaller than the background.
 
     Args:
         self_training: weight of the cross-entropy, at least 0.
@@ -50,9 +51,19 @@ class DivideAndContrastLoss(ScheduledLoss):
         discrepancy: weight of the discrepancy, at least 0.
         temperature: of contrast and discrepancy, above 0.
         momentum: share of the old feature in the memory, in [0, 1).
-        neighbours: how many of the nearest regions an anchor of a target-specific region is drawn to.
-        pixels: anchors a region.
-        first_epoch: from which contrast and discrepancy are on.
+        neighbours: how many of the nearest regions count in the positive of an anchor in a target-specific region.
+        pixels: number of anchors per region.
+        first_epoch: first epoch with contrast and discrepancy, from 1.
+
+    Example:
+        >>> from bundle.networks.unet import DiscCupUNet
+        >>> network = DiscCupUNet(backbone="efficientnet-lite0-small", decoder_channels=(16, 16, 8, 8)).eval()
+        >>> features = torch.rand(2, 8, 16, 16)
+        >>> logits = network.segmentation_head(features)
+        >>> output = AdaptationOutput(network, torch.zeros(2, 3, 16, 16), features, logits)
+        >>> loss = DivideAndContrastLoss(first_epoch=1)(output, {"name": ["left", "right"]})
+        >>> loss.shape, loss.item() >= 0
+        (torch.Size([]), True)
     """
 
     def __init__(
@@ -110,7 +121,14 @@ class DivideAndContrastLoss(ScheduledLoss):
     def remember(
         self, names: Sequence[str], features: torch.Tensor, label: torch.Tensor, confidence: torch.Tensor
     ) -> None:
-        """Bring the memory up to date with a batch: features B x K x W x H, label and confidence B x W x H."""
+        """Update the memory with a batch.
+
+        Args:
+            names: of the photographs, B.
+            features: B x K x W x H.
+            label: B x W x H.
+            confidence: B x W x H, in [0, 1].
+        """
         means, levels = [], []
         for c in range(HEAD_CLASSES):
             own = label == c
@@ -133,7 +151,11 @@ class DivideAndContrastLoss(ScheduledLoss):
         return regions, source_like, ~source_like & ~confidence.isnan()
 
     def draw(self, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Anchors of each region of B x W x H labels: index among all pixels, photograph and class, N each."""
+        """Draw anchors from each region of B x W x H labels.
+
+        Returns:
+            Of each anchor the index among all pixels, the photograph's place in the batch, and the class; N each.
+        """
         drawn = []
         for b, c in product(range(len(label)), range(HEAD_CLASSES)):
             found = (label[b] == c).flatten().nonzero()[:, 0]
@@ -191,7 +213,7 @@ class DivideAndContrastLoss(ScheduledLoss):
         source_like: torch.Tensor,
         target_specific: torch.Tensor,
     ) -> torch.Tensor:
-        """Mean discrepancy over the anchors of classes that have both kinds of regions; arguments as above."""
+        """Mean discrepancy over the anchors of classes that have both kinds of regions; see ``contrast_of``."""
         means = torch.stack((_group_means(regions, source_like), _group_means(regions, target_specific)))
         both = (source_like.any(dim=0) & target_specific.any(dim=0))[category]
         if not both.any():
@@ -202,6 +224,6 @@ class DivideAndContrastLoss(ScheduledLoss):
 
 
 def _group_means(regions: torch.Tensor, group: torch.Tensor) -> torch.Tensor:
-    """Mean over the group (R x 3) of R x 3 x K, for each class: 3 x K; 0 where a class has none."""
+    """Mean of regions (R x 3 x K) over a group (R x 3) for each class, 3 x K; 0 for a class without any."""
     weight = group.to(regions)
     return torch.einsum("rck,rc->ck", regions, weight) / weight.sum(dim=0).clamp(min=1)[:, None]

@@ -1,4 +1,4 @@
-"""What the contrastive losses share: pixels drawn at random, and the epoch."""
+"""What the losses of ``pfa`` and ``dac`` share: randomly drawn pixels, and the number of the epoch."""
 
 from __future__ import annotations
 
@@ -12,18 +12,25 @@ from bundle.networks.outputs import AdaptationOutput
 
 __all__ = ["HEAD_CLASSES", "ScheduledLoss", "as_pixels", "guiding_output", "random_grid", "random_indices"]
 
-HEAD_CLASSES = 3  # background, rim, cup: the classes of the head, which share out the pixels between them
+HEAD_CLASSES = 3
+"""Background, rim and cup, the classes of the head, of which each pixel belongs to one."""
 
 
 class ScheduledLoss(nn.Module):
-    """A loss that knows in which epoch it is: by how often it has seen a photograph of the batch."""
+    """Base class of losses that change with the epoch. It counts how often each photograph was seen to know the epoch.
+
+    Example:
+        >>> loss = ScheduledLoss()
+        >>> loss.epoch_of(["a", "b"]), loss.epoch_of(["c"]), loss.epoch_of(["a"])
+        (1, 1, 2)
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.visits: dict[str, int] = {}
 
     def epoch_of(self, names: Sequence[str]) -> int:
-        """Count a visit of each photograph; the number of the epoch, from 1."""
+        """Count one more visit of each photograph of a batch, and return the number of the epoch, from 1."""
         for name in names:
             self.visits[name] = self.visits.get(name, 0) + 1
         return max(self.visits[name] for name in names)
@@ -36,21 +43,32 @@ class ScheduledLoss(nn.Module):
 
 
 def random_grid(stride: int, width: int, height: int) -> tuple[slice, slice]:
-    """Every ``stride``-th pixel of every ``stride``-th column, from a random one on."""
+    """Slices along x and y that choose every ``stride``-th pixel in both directions, from a random one on.
+
+    Example:
+        >>> x, y = random_grid(4, 32, 32)
+        >>> torch.zeros(32, 32)[x, y].shape
+        torch.Size([8, 8])
+    """
     x, y = (int(torch.randint(min(stride, size), ())) for size in (width, height))
     return slice(x, None, stride), slice(y, None, stride)
 
 
 def as_pixels(maps: torch.Tensor) -> torch.Tensor:
-    """B x K x W x H as (B W H) x K."""
+    """B x K x W x H as (B W H) x K.
+
+    Example:
+        >>> as_pixels(torch.zeros(2, 8, 4, 4)).shape
+        torch.Size([32, 8])
+    """
     return maps.permute(0, 2, 3, 1).flatten(0, 2)
 
 
 def guiding_output(output: AdaptationOutput) -> AdaptationOutput:
-    """Who labels the pixels: the mean teacher, where there is one."""
+    """The output that labels the pixels: the mean teacher's where there is one, else ``output`` itself."""
     return output if output.teacher is None else output.teacher
 
 
 def random_indices(count: int, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
-    """Random indices below ``count``, the same ones on every device."""
+    """Random indices in [0, ``count``), the same on every device for the same seed."""
     return torch.randint(count, shape).to(device)

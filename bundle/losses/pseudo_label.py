@@ -1,4 +1,4 @@
-"""The masked cross-entropy with stage 1's pseudo-labels."""
+"""The masked cross-entropy with the pseudo-labels of stage 1."""
 
 from __future__ import annotations
 
@@ -15,17 +15,25 @@ __all__ = ["PseudoLabelLoss"]
 
 
 class PseudoLabelLoss(nn.Module):
-    """sum M * BCE(p, y) / max(sum M, 1), the mean over disc and cup of the masked cross-entropy, with an anchor.
+    """sum M * BCE(p, y) / max(sum M, 1), the masked cross-entropy averaged over disc and cup, with an optional anchor.
 
-    The masked term alone says nothing about the pixels between the trusted ones, where the contour lies; the first
-    steps of training move it, mostly inwards, and nothing brings it back. The anchor holds those pixels to the
-    probability q that stage 1 found: anchor * sum (1 - M) * BCE(p, q) / max(sum M, 1). The anchor is this project's.
+    y is the pseudo-label and M the mask of the trusted pixels. This term has no effect on the other pixels, among which
+    the contour lies; the first steps of training move it, mostly inwards, and nothing moves it back. The anchor keeps
+    those pixels near the probability q that stage 1 found: anchor * sum (1 - M) * BCE(p, q) / max(sum M, 1). It is an
+    addition of this project.
 
     Args:
-        anchor: its weight, at least 0; 0 leaves it out.
+        anchor: weight of the anchor, at least 0; 0 leaves it out.
 
     Raises:
-        ValueError: when ``anchor`` is negative.
+        ValueError: ``anchor`` is negative.
+
+    Example:
+        >>> images, features, logits = torch.zeros(1, 3, 4, 4), torch.zeros(1, 8, 4, 4), torch.zeros(1, 3, 4, 4)
+        >>> output = AdaptationOutput(nn.Identity(), images, features, logits)
+        >>> everywhere = torch.ones(1, 2, 4, 4)
+        >>> PseudoLabelLoss()(output, {"label": everywhere, "mask": everywhere})
+        tensor(0.7520)
     """
 
     def __init__(self, anchor: float = 0.0) -> None:
@@ -35,7 +43,12 @@ class PseudoLabelLoss(nn.Module):
         self.anchor = anchor
 
     def forward(self, output: AdaptationOutput, target: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Scalar; finite and differentiable where a batch has no trusted pixel."""
+        """Scalar, at least 0; finite and differentiable even where a batch has no trusted pixel.
+
+        Args:
+            output: logits are used.
+            target: ``label``, ``mask`` and, with an anchor, ``probability``.
+        """
         z = log_odds(output.logits)
         mask = target["mask"].to(z)
         loss = self._total(z, target["label"], mask)

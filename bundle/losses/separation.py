@@ -1,4 +1,4 @@
-"""The contrastive loss of Grad-CL: features of cup and rim are kept apart."""
+"""The contrastive loss of Grad-CL, which keeps the features of cup and rim apart."""
 
 from __future__ import annotations
 
@@ -19,14 +19,30 @@ __all__ = ["SeparationLoss"]
 class SeparationLoss(nn.Module):
     """L_cos: mean over the photographs of relu(cos(v_cup, v_rim) - margin).
 
-    v_cup is the mean of A^cup over trusted cup pixels and v_rim the mean of A^disc over trusted disc pixels outside the
-    cup: the whole disc would push the cup against itself. The channel weights alpha are constants of the loss; what
-    moves is F. Grad-CL's abstract names "a contrastive loss based on cosine similarity"; the rest is this project's.
+    v_cup is the mean of A^cup over trusted cup pixels, and v_rim the mean of A^disc over trusted disc pixels outside
+    the cup; the whole disc would push the cup away from itself. The gradient reaches F alone: the channel weights alpha
+    count as constants. Grad-CL's abstract (arXiv 2509.10134) names "a contrastive loss based on cosine similarity"; the
+    rest is this project's.
 
     Args:
-        gradient_features: gives A; only its ``cam`` mode on the head's input lets a gradient through.
-        margin: cosine that is not punished, in [-1, 1].
-        min_pixels: photographs with fewer trusted pixels of either class are passed over.
+        gradient_features: computes A; only mode ``cam`` on the head's input lets a gradient through.
+        margin: cosine up to which nothing is penalised, in [-1, 1].
+        min_pixels: photographs with fewer trusted pixels of either class are left out.
+
+    Raises:
+        ValueError: ``gradient_features`` has another layer or mode.
+
+    Example:
+        >>> from bundle.networks.unet import DiscCupUNet
+        >>> network = DiscCupUNet(backbone="efficientnet-lite0-small", decoder_channels=(16, 16, 8, 8)).eval()
+        >>> features = torch.rand(2, 8, 16, 16)
+        >>> logits = network.segmentation_head(features)
+        >>> output = AdaptationOutput(network, torch.zeros(2, 3, 16, 16), features, logits)
+        >>> label = torch.ones(2, 2, 16, 16)
+        >>> label[:, 1, :8] = 0  # the left half is rim, the right half cup
+        >>> loss = SeparationLoss(GradientFeatures())(output, {"label": label, "mask": torch.ones_like(label)})
+        >>> 0 <= loss.item() <= 1
+        True
     """
 
     def __init__(self, gradient_features: GradientFeatures, margin: float = 0.0, min_pixels: int = 16) -> None:
@@ -38,7 +54,12 @@ class SeparationLoss(nn.Module):
         self.min_pixels = min_pixels
 
     def forward(self, output: AdaptationOutput, target: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Scalar in [0, 1 - margin]; 0, and still differentiable, where no photograph has enough pixels."""
+        """Scalar in [0, 1 - margin]; where no photograph has enough pixels it is 0 and still differentiable.
+
+        Args:
+            output: of the network that is adapted.
+            target: ``label`` and ``mask``.
+        """
         label, mask = target["label"] > 0.5, target["mask"] > 0.5
         cup = label[:, 1] & mask[:, 1]
         rim = label[:, 0] & mask[:, 0] & ~label[:, 1] & mask[:, 1]
@@ -51,7 +72,14 @@ class SeparationLoss(nn.Module):
     def cosine(
         self, output: AdaptationOutput, label: torch.Tensor, cup: torch.Tensor, rim: torch.Tensor
     ) -> torch.Tensor:
-        """cos(v_cup, v_rim) of each photograph, B values in [0, 1]."""
+        """cos(v_cup, v_rim) of each photograph, B values in [0, 1].
+
+        Args:
+            output: of the network that is adapted.
+            label: of disc and cup, B x 2 x W x H booleans.
+            cup: trusted pixels of the cup, B x W x H.
+            rim: trusted pixels of the rim, B x W x H.
+        """
         features = output.features
         no_dropout = features.new_ones(len(features), 1, features.shape[1])
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The first loss of the recipe ``pfa``, re-implemented.
+"""The loss of the first stage of the recipe ``pfa``, re-implemented.
 
 Yu et al., "Source-free domain adaptation for medical image segmentation via prototype-anchored feature alignment and
 contrastive learning" (MICCAI 2023, arXiv 2307.09769).
@@ -20,17 +20,27 @@ __all__ = ["TransportLoss"]
 
 
 class TransportLoss(ScheduledLoss):
-    """First stage of ``pfa``: the mean of both transport costs between F and the classifier's weights.
+    """The mean of both transport costs between the features F and the classifier's weights (``transport_costs``).
 
-    The weights of the pointwise classifier are the source's prototypes; they are constants of the loss. The proportions
-    of the classes start alike and follow each batch's mean assignment at ``rate``. Published: temperature 0.1, both
-    costs halved, all pixels, and a rate of 0.001, at which the few dozen steps of a recipe would estimate nothing.
+    The weights of the pointwise classifier are the source's prototypes; they get no gradient. The classes' proportions
+    start out equal, and each batch moves them by ``rate`` towards its mean assignment. As published: temperature 0.1,
+    and the mean of both costs. Different: a grid of pixels instead of all, and a larger rate; at the published 0.001
+    the proportions would hardly move in the few dozen steps of a recipe.
 
     Args:
         temperature: of the assignments, above 0.
-        rate: share of a batch in the proportions, in [0, 1].
-        stride: of the grid of pixels that is used, randomly placed in each batch.
-        last_epoch: the stage's last, after which the loss is 0; None for no end.
+        rate: share of a batch in the new proportions, in [0, 1].
+        stride: of the grid of pixels that is used; the grid's place is random in each batch.
+        last_epoch: last epoch of the stage, from 1; after it the loss is 0. None for no end.
+
+    Example:
+        >>> from bundle.networks.unet import DiscCupUNet
+        >>> network = DiscCupUNet(backbone="efficientnet-lite0-small", decoder_channels=(16, 16, 8, 8)).eval()
+        >>> features = torch.rand(2, 8, 16, 16)
+        >>> logits = network.segmentation_head(features)
+        >>> output = AdaptationOutput(network, torch.zeros(2, 3, 16, 16), features, logits)
+        >>> 0 <= TransportLoss()(output, {"name": ["left", "right"]}).item() <= 2
+        True
     """
 
     proportions: torch.Tensor
@@ -46,7 +56,7 @@ class TransportLoss(ScheduledLoss):
         self.register_buffer("proportions", torch.full((HEAD_CLASSES,), 1 / HEAD_CLASSES))
 
     def forward(self, output: AdaptationOutput, target: Mapping[str, Any]) -> torch.Tensor:
-        """Scalar in [0, 2]."""
+        """Scalar in [0, 2]; ``name`` alone is used of ``target``."""
         epoch = self.epoch_of(target["name"])
         if self.last_epoch is not None and epoch > self.last_epoch:
             return output.features.sum() * 0

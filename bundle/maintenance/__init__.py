@@ -1,1 +1,5 @@
-"""What those who maintain the bundle do: release it, draw its documents' pictures, compare two versions of it."""
+"""For maintainers: pack a release, draw the pictures of the documents, and compare the behaviour of two versions.
+
+Scripts call these modules (``scripts/release.py``, ``scripts/docs_pictures.py``, ``scripts/readme_picture.py`` and
+``scripts/same_behaviour.py``); nothing else in the package does.
+"""

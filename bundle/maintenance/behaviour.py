@@ -1,4 +1,4 @@
-"""What a checkout of this project does, kept in a folder, and whether two such folders hold the same."""
+"""Record what every stage of a checkout writes, and compare two such records."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ import sys
 write_dataset(sys.argv[1], 10, kind="crop", cameras=("tight_red", "harsh"), seed=0)
 """
 PASSED_OVER = ("events",)
-"""Parts of paths that are not compared: TensorBoard's files hold the time and the machine in their names."""
+"""Parts of paths that are not compared: the names of TensorBoard's files contain the time and the machine."""
 
 
 def record(checkout: Path, folder: Path) -> None:
-    """Run every stage of a checkout with one thread and seed 0; what is recorded already is kept.
+    """Run every stage of a checkout with one thread and seed 0; runs that were recorded before are kept.
 
     Args:
-        checkout: whose code runs, in this interpreter's environment.
+        checkout: folder of the code to run, in this interpreter's environment.
         folder: receives a folder for each run.
 
     Raises:
@@ -58,7 +58,7 @@ class _Recorder:
     folder: Path
 
     def run(self, name: str, *call: str) -> None:
-        """Run Python in the checkout, unless that was done."""
+        """Run Python in the checkout, unless this run was recorded before."""
         done = self.folder / f"{name}.done"
         if done.is_file():
             return
@@ -80,10 +80,10 @@ def compare(before: Path, after: Path) -> Mapping[str, list[str]]:
     """Compare two recorded folders and print a line for each part.
 
     Returns:
-        For each part of the folders the files that differ or are missing in one of them.
+        For each part of the folders the files that differ, or are missing from one of them.
 
     Raises:
-        CallError: both are empty.
+        CallError: both folders are empty.
     """
     names = sorted({*_files(before), *_files(after)})
     if not names:
@@ -110,7 +110,7 @@ def _equal(one: Path, other: Path) -> bool:
 
 
 def _content(path: Path) -> object:
-    """What a file holds, whatever order or packing it was written in."""
+    """The content of a file, independent of the order and the compression in which it was written."""
     if path.suffix == ".json":
         return json.loads(path.read_text(encoding="utf-8"))
     if path.suffix == ".npz":

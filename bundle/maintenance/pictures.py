@@ -1,4 +1,4 @@
-"""The pictures of the README and the documents, drawn from what ``make demo`` left."""
+"""The pictures of the README and the documents, drawn from the output of ``make demo``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bundle.synthetic.phantoms.photographs import make_crop
 __all__ = ["inference_picture", "page_picture", "readme_picture", "rims_picture"]
 
 SIDE = 620
-"""Of each half of the README's picture, in pixels."""
+"""Side of each half of the README's picture, in pixels."""
 SECTOR = 30
 """Width of the sectors in which the rim is measured, in degrees."""
 AFTER_DEMO = "Run make demo first."
@@ -43,7 +43,7 @@ def readme_picture(demo: Path) -> Image.Image:
 
 
 def inference_picture(demo: Path) -> Image.Image:
-    """What comes out for a crop, a whole photograph and one without a disc, with the contours of the shipped model.
+    """The shipped model's contours on a crop, on a whole photograph and on a photograph without a disc.
 
     Raises:
         CallError: the demo was not run.
@@ -85,7 +85,7 @@ def rims_picture() -> Image.Image:
 
 
 def _draw_sectors(picture: Image.Image, letters: str) -> None:
-    """Draw sectors below, to the right, above and to the left, with a letter each, in place."""
+    """Draw four sectors, below, right, above and left, each with its letter, into the picture."""
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(30)
     middle = picture.width / 2
 
@@ -104,8 +104,8 @@ def page_picture(demo: Path, fragment: str = "") -> Image.Image:
     """A screenshot of the demo's report.
 
     Args:
-        demo: what ``make demo`` left.
-        fragment: what the address ends in, such as ``#retina.jpg`` for that photograph's view.
+        demo: folder of the demo.
+        fragment: end of the page's address, such as ``#retina.jpg`` for the view of that photograph.
 
     Raises:
         CallError: the demo was not run, or there is no Chromium.

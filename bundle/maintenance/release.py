@@ -1,6 +1,6 @@
 """The release: a zip that ``monai.bundle download`` unpacks.
 
-The same commit gives the same bytes: files are stored as they are, in the order of their names, with the commit's date.
+The same commit gives the same bytes: files are stored uncompressed, ordered by name, with the commit's date.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def pack(root: Path, output: Path) -> Path:
     if changed:
         raise CallError(f"{changed.splitlines()[0][3:]} is not as committed.", "Commit or restore it.")
     path = output / f"{NAME}_v{version(root)}.zip"
-    # Compression depends on zlib's version, time stamps on the time zone and line ends on the user's settings.
+    # Compression depends on the version of zlib, time stamps on the time zone, and line ends on the user's settings.
     command = ("-c", "core.autocrlf=false", "archive", "--format=zip", "-0", f"--prefix={NAME}/", "HEAD", "--", *PACKED)
     with atomic_write(path) as temporary:
         temporary.write_bytes(_git(root, *command))
@@ -68,10 +68,13 @@ def pack(root: Path, output: Path) -> Path:
 
 
 def version(root: Path) -> str:
-    """The version that ``metadata.json`` states.
+    """The version in ``metadata.json``.
+
+    Args:
+        root: the checkout.
 
     Raises:
-        CallError: the changelog or the package does not state the same.
+        CallError: the changelog does not mention it, or the package has another one.
     """
     metadata = json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))
     stated: str = metadata["version"]
@@ -84,7 +87,7 @@ def version(root: Path) -> str:
 
 
 def _git(root: Path, *arguments: str) -> bytes:
-    """What a git command in a checkout prints.
+    """The output of a git command in a checkout.
 
     Raises:
         CallError: it failed.

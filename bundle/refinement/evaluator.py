@@ -1,4 +1,4 @@
-"""Stage 1 of Grad-CL: an evaluator whose iteration turns photographs into pseudo-labels."""
+"""The engine of stage 1, which turns photographs into pseudo-labels, and the handler that averages what it found."""
 
 from __future__ import annotations
 
@@ -22,14 +22,16 @@ __all__ = ["RefinementEvaluator", "RefinementMeasures"]
 
 
 class RefinementEvaluator(SupervisedEvaluator):
-    """``SupervisedEvaluator`` whose iteration turns a batch into pseudo-labels in a ``PseudoLabelStore``.
+    """``SupervisedEvaluator`` whose iteration labels a batch and adds the result to a ``PseudoLabelStore``.
 
-    Encoder and decoder run once a photograph; all stochastic passes and the class gradients go through the head alone.
+    The encoder and the decoder run once per photograph; all stochastic passes and the class gradients go through the
+    head alone. The output of an iteration also holds ``area_share``, ``reliable_share`` and ``agreement`` (B x 2, disc
+    and cup, in [0, 1]). When the run is over, ``PseudoLabelStore.finish`` writes the pseudo-labels.
 
     Args:
-        store: where the pseudo-labels go.
-        labeller: makes them.
-        kwargs: arguments of ``SupervisedEvaluator``.
+        store: receives what was found in each photograph.
+        labeller: finds it.
+        kwargs: other arguments of ``SupervisedEvaluator``.
     """
 
     network: DiscCupUNet
@@ -70,10 +72,19 @@ class RefinementEvaluator(SupervisedEvaluator):
 
 
 class RefinementMeasures:
-    """Ignite handler for ``RefinementEvaluator``: means over the photographs of one run, for ``engine.state.metrics``.
+    """Ignite handler for ``RefinementEvaluator`` that averages what it found over the photographs of one run.
 
-    ``area_share_<structure>`` and ``reliable_share_<structure>`` (of the view's pixels) and ``agreement_<structure>``
-    (of the passes), in [0, 1]: the means of the columns of ``refinement.csv``, less those that an interrupted run left.
+    ``engine.state.metrics`` receives ``area_share_<structure>`` and ``reliable_share_<structure>`` (shares of the
+    view's pixels) and ``agreement_<structure>`` (of the passes), all in [0, 1]. They are the means of the columns of
+    ``refinement.csv``, without the photographs that an interrupted run had finished.
+
+    Example:
+        >>> engine = Engine(lambda engine, batch: batch)
+        >>> RefinementMeasures().attach(engine)
+        >>> shares = torch.tensor([[0.25, 0.5], [0.75, 1.0]])
+        >>> batch = {"area_share": shares / 5, "reliable_share": shares, "agreement": shares}
+        >>> engine.run([batch]).metrics["reliable_share_optic_cup"]
+        0.75
     """
 
     def __init__(self) -> None:
@@ -85,7 +96,7 @@ class RefinementMeasures:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.summarise)
 
     def collect(self, engine: Engine) -> None:
-        """Take what one batch gave."""
+        """Collect the measures of one batch."""
         output: Any = engine.state.output
         for quantity in ("area_share", "reliable_share", "agreement") if output else ():
             self.rows.setdefault(quantity, []).extend(output[quantity].tolist())

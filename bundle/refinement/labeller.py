@@ -1,4 +1,4 @@
-"""From what a network says in stochastic passes to pseudo-labels, and to what the prototypes are made from."""
+"""From stochastic passes of a batch to its labels, their uncertainty, and the features that prototypes are made of."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNCERTAINTIES = ("prob", "prob+cam")
 
 @dataclass(frozen=True)
 class Labelling:
-    """What stage 1 finds in a batch before the prototypes are known; disc first, then cup.
+    """What stage 1 finds in a batch before it knows the prototypes; disc first, then cup.
 
     Attributes:
         label: y, B x 2 x W x H, bool.
@@ -40,20 +40,27 @@ class Labelling:
 
 
 class PseudoLabeller:
-    """Labels, their uncertainty and class features of a batch, all from passes through the head alone.
+    """Find labels, their uncertainty and class features of a batch, all by passes through the head alone.
 
     Args:
-        gradient_features: gives the class-specific features.
-        passes: T, at least 2.
+        gradient_features: computes the class-specific features.
+        passes: T, the number of stochastic passes, at least 2.
         seed: of the dropout masks.
         label_threshold: y^c = [p^c > label_threshold] (DPL: 0.75).
         uncertainty_threshold: R^c = [u^c < uncertainty_threshold] (DPL: 0.05).
-        uncertainty: ``prob`` (standard deviation of sigma(z / 2) over the passes, DPL) or ``prob+cam`` (the larger of
-            it and the standard deviation of the class's heat map).
+        uncertainty: ``prob`` (standard deviation of sigma(z / 2) over the passes, as in DPL) or ``prob+cam`` (the
+            larger of that and the standard deviation of the class's heat map).
 
     Raises:
-        ValueError: when ``uncertainty`` is neither, when ``prob+cam`` meets gradient features of another layer than the
-            head's input, or when there are fewer than two passes.
+        ValueError: ``uncertainty`` is neither, ``prob+cam`` is combined with gradient features of another layer than
+            the head's input, or there are fewer than two passes.
+
+    Example:
+        >>> network = DiscCupUNet(backbone="efficientnet-lite0-small", decoder_channels=(16, 16, 8, 8)).eval()
+        >>> images = torch.zeros(1, 3, 32, 32)
+        >>> found = PseudoLabeller(GradientFeatures())(network, images, network.features(images), ["eye"])
+        >>> found.label.shape, found.features.shape
+        (torch.Size([1, 2, 32, 32]), torch.Size([1, 2, 8, 32, 32]))
     """
 
     def __init__(
@@ -86,8 +93,8 @@ class PseudoLabeller:
         Args:
             network: in evaluation mode.
             images: B x 3 x W x H.
-            features: F, what enters the head for these images, B x K x W x H.
-            names: of the photographs; each decides its own dropout masks.
+            features: F, the head's input for these images, B x K x W x H.
+            names: of the photographs, B; a photograph's dropout masks depend on its name and the seed alone.
         """
         head = network.segmentation_head
         dropout = channel_masks(names, self.passes, features.shape[1], dropout_of(head), self.seed).to(features)
@@ -100,5 +107,5 @@ class PseudoLabeller:
         if self.uncertainty == "prob+cam":
             uncertainty = uncertainty.maximum(heat_maps(found.weights, features).std(dim=1))
         reliable = uncertainty < self.uncertainty_threshold
-        # What is stored and what the prototypes are made from must be the same numbers, or a resumed run would differ.
+        # The prototypes must be made from the same numbers that are stored, or a resumed run would differ.
         return Labelling(label, reliable, probability, uncertainty, found.features.half(), agreement(z))

@@ -1,7 +1,8 @@
 """Prototypes of each class over the whole target set, and which pixels lie nearer to the object than to background.
 
-Formula of Chen et al. (DPL, MICCAI 2021), on class-specific gradient features instead of plain ones, and estimated over
-all photographs instead of one mini-batch, so that neither batch size nor the order of the files changes them.
+The formula is that of Chen et al. (DPL, MICCAI 2021, arXiv 2109.09735), applied to class-specific gradient features
+instead of plain ones. The prototypes are estimated over all photographs instead of one mini-batch, so that neither the
+batch size nor the order of the files changes them.
 """
 
 from __future__ import annotations
@@ -18,8 +19,13 @@ class Prototypes:
     """Object and background prototypes.
 
     Args:
-        objects: 2 x K, disc and cup; NaN where no reliable pixel of the class was seen.
+        objects: 2 x K, disc and cup; NaN for a class of which no reliable pixel was seen.
         background: 2 x K, likewise.
+
+    Example:
+        >>> prototypes = Prototypes(objects=torch.ones(2, 1), background=torch.zeros(2, 1))
+        >>> prototypes.nearer_to_object(torch.tensor([0.2, 0.8]).expand(2, 1, 1, 2))[0]
+        tensor([[False,  True]])
     """
 
     objects: torch.Tensor
@@ -28,7 +34,8 @@ class Prototypes:
     def nearer_to_object(self, features: torch.Tensor) -> torch.Tensor:
         """[ ||A_i - q_obj||^2 < ||A_i - q_bck||^2 ] of features 2 x K x W x H, as 2 x W x H booleans.
 
-        A class without an object prototype is nowhere, one without a background prototype everywhere.
+        It is false everywhere for a class without an object prototype, and true everywhere for one that lacks a
+        background prototype alone.
         """
         # The squared lengths of A cancel; what remains is linear in A.
         direction = 2 * (self.objects - self.background)
@@ -43,10 +50,22 @@ class Prototypes:
 
 @dataclass
 class PrototypeSums:
-    """Weighted sums of features from which the prototypes are made; add those of single photographs in any order.
+    """Weighted sums of features, from which the prototypes are made; those of single photographs can be added.
 
-    The object is weighed by R y p, the background by R (1 - y) (1 - p): reliable pixels, by their own probability.
-    Sums are kept in double precision.
+    A pixel has the weight R y p for the object and R (1 - y) (1 - p) for the background: only reliable pixels count, by
+    their own probability. Sums are kept in double precision.
+
+    Args:
+        sums: object and background, disc and cup, 2 x 2 x K; empty before anything was added.
+        weights: sums of the weights, 2 x 2.
+
+    Example:
+        >>> everywhere = torch.ones(2, 4, 4, dtype=torch.bool)
+        >>> one = PrototypeSums.of(torch.full((2, 3, 4, 4), 1.0), everywhere, everywhere, torch.ones(2, 4, 4))
+        >>> other = PrototypeSums.of(torch.full((2, 3, 4, 4), 2.0), everywhere, everywhere, torch.ones(2, 4, 4))
+        >>> (one + other).prototypes().objects
+        tensor([[1.5000, 1.5000, 1.5000],
+                [1.5000, 1.5000, 1.5000]])
     """
 
     sums: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
@@ -73,7 +92,7 @@ class PrototypeSums:
         return PrototypeSums(sums, self.weights + other.weights)
 
     def prototypes(self) -> Prototypes:
-        """The weighted means."""
+        """The weighted means, in single precision; NaN where nothing has any weight."""
         means = torch.where(
             self.weights[..., None] > 0, self.sums / self.weights[..., None].clamp(min=1e-12), torch.nan
         )

@@ -1,4 +1,4 @@
-"""Pseudo-labels on disk, resumable at any photograph."""
+"""Pseudo-labels on disk, which an interrupted run can continue at any photograph."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ __all__ = ["PseudoLabelStore"]
 
 
 class PseudoLabelStore:
-    """Pseudo-labels on disk, one file a photograph, resumable at any photograph.
+    """Pseudo-labels on disk, one file per photograph, so that an interrupted run can continue.
 
-    What a photograph gives before the prototypes are known waits in ``.refinement/`` (about 6 MB each at 256 x 256 with
-    24 channels) and is removed by ``finish``. Whatever was written under another fingerprint is discarded.
+    Until the prototypes are known, what was found in each photograph is kept in ``.refinement/`` (about 6 MB per
+    photograph at 256 x 256 with 24 channels); ``finish`` removes it. Files with another fingerprint are discarded.
 
     Args:
-        output_dir: receives ``pseudo_labels/<name>.npz``, ``prototypes.pt`` and ``refinement.csv``.
+        output_dir: receives ``pseudo_labels/<name>.npz``, ``prototypes.pt`` and ``refinement.csv``. Each ``.npz`` holds
+            ``label`` and ``mask`` (the trusted pixels; 2 x H x W booleans, disc and cup), ``probability`` and
+            ``uncertainty`` (2 x H x W, half precision), ``reliable`` (share of the pixels) and ``agreement`` (2 each).
         fingerprint: of everything that the pseudo-labels depend on.
     """
 
@@ -55,14 +57,14 @@ class PseudoLabelStore:
         return torch.load(path, weights_only=True).get("fingerprint") if path.is_file() else None
 
     def pending(self, items: Sequence[dict[str, Any]], batch_size: int = 1) -> list[int]:
-        """Indices of the items in batches of which one has neither a pseudo-label nor a waiting part of one.
+        """Indices of the items that still have to be processed: all of every batch that is not complete.
 
-        A convolution may round the same photograph differently in another batch, so a batch that was cut off is made
-        again as a whole, and a resumed run gives what an undisturbed one gives, to the last bit.
+        A convolution may round differently when the same photograph is in another batch. An incomplete batch is
+        therefore processed again as a whole, so that a resumed run gives bit for bit what an uninterrupted one gives.
 
         Args:
-            items: all of them, in the order in which they are divided into batches.
-            batch_size: photographs a batch.
+            items: all items, each with ``name``, in the order in which they are divided into batches.
+            batch_size: photographs per batch.
         """
         if idist.get_rank() == 0:
             self._prepare()
@@ -74,19 +76,22 @@ class PseudoLabelStore:
         return [i for i in range(len(items)) if i // batch_size in cut_off]
 
     def add(self, name: str, **arrays: np.ndarray) -> None:
-        """Keep what one photograph gave until the prototypes are known."""
+        """Keep what was found in one photograph until the prototypes are known."""
         with atomic_write(self.partial / f"{name}.npz") as path:
             np.savez(path, **arrays)  # type: ignore[arg-type]
 
     def finish(self) -> Prototypes:
-        """Estimate the prototypes over all photographs, write every pseudo-label and the summary.
+        """Estimate the prototypes over all photographs, then write every pseudo-label and the summary.
 
-        Sums are added in the order of the names, so neither the order of the files nor the number of processes changes
-        anything. Of several processes each finishes its share of the photographs.
+        Sums are added in the order of the names, so that neither the order of the files nor the number of processes
+        changes the result. With several processes, each finishes its share of the photographs.
+
+        Returns:
+            The prototypes.
         """
         path = self.root / "prototypes.pt"
         idist.barrier()
-        # Decided in one place: the first process may be done with a file before another one has looked for it.
+        # One process looks for the files, because it may move on and change them before another one has looked.
         waiting, known = from_first((_files(self.partial), path.is_file()))
         own = waiting[idist.get_rank() :: idist.get_world_size()]
         if known:
@@ -97,7 +102,7 @@ class PseudoLabelStore:
             if idist.get_rank() == 0:
                 content = {"objects": prototypes.objects, "background": prototypes.background}
                 save_atomically({**content, "fingerprint": self.fingerprint}, path)
-            # A pseudo-label that is there says that the prototypes are: a resumed run relies on it.
+            # A resumed run relies on it that the prototypes exist wherever a pseudo-label does.
             idist.barrier()
         for part in own:
             self._finish_one(part, prototypes)
@@ -120,7 +125,7 @@ class PseudoLabelStore:
             }
             extra = {"reliable": reliable.mean(axis=(1, 2)), "agreement": arrays["agreement"]}
         with atomic_write(self.final / part.name) as path:
-            # The contract's files are H x W; everything inside is indexed x first.
+            # Files that users read are H x W; tensors are indexed x first.
             images = {key: np.ascontiguousarray(value.swapaxes(1, 2)) for key, value in content.items()}
             np.savez(path, **images, **extra)  # type: ignore[arg-type]
         part.unlink()
@@ -152,5 +157,5 @@ def _sums_of(part: Path) -> PrototypeSums:
 
 
 def _files(folder: Path) -> list[Path]:
-    # A killed process leaves hidden temporary files behind, which are no results.
+    # Hidden files are temporary ones that a killed process left behind.
     return sorted(folder.glob("[!.]*.npz"))

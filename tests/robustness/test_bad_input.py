@@ -253,7 +253,7 @@ def test_a_bad_label_costs_its_own_photograph(case, tmp_path, checkpoint) -> Non
     (folder / "image").mkdir()
     for name in ("bad.png", "good.png"):
         (folder / "image" / name).write_bytes(picture())
-    settings = TINY_CROPS | {"label_format": label_format, "checkpoint": str(checkpoint), "passes": 0}
+    settings = TINY_CROPS | {"label_format": label_format, "checkpoint": str(checkpoint)}
     status = run_stage("evaluation", dataset_dir=str(folder), output_dir=str(tmp_path / "out"), **settings)
     assert status == 1
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
