@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(find_spec("mkdocs") is None, reason="MkDocs is n
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    call = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(folder)]
+    call = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     ended = subprocess.run(call, cwd=BUNDLE_ROOT, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -41,7 +41,10 @@ def test_a_page_loads_nothing_from_elsewhere(site):
         assert not re.findall(r'<link[^>]*rel="(?:stylesheet|preconnect|preload)"[^>]*href="(?:https?:)?//', text), page
 
 
-def test_the_api_page_shows_what_a_user_calls(site):
+def test_the_api_page_shows_what_a_user_calls_and_what_a_config_names(site):
     text = (site / "reference" / "api.html").read_text(encoding="utf-8")
-    for name in ("bundle.load", "bundle.segment", "bundle.adapt", "bundle.losses.entropy.EntropyLoss"):
-        assert f'id="{name}"' in text
+    configs = "".join(path.read_text(encoding="utf-8") for path in (BUNDLE_ROOT / "configs").glob("*.json"))
+    components = re.findall(r'_target_": "(bundle\.[\w.]+)"', configs)
+    assert len(components) > 40
+    for name in ("bundle.load", "bundle.segment", "bundle.adapt", *components):
+        assert f'id="{name}"' in text, f"add ::: {name} to docs/reference/api.md"
