@@ -1,4 +1,4 @@
-"""What is wrong with a call or with a photograph, in words for whoever can mend it."""
+"""What is wrong with a call or with a photograph, in words for the one who can mend it."""
 
 from __future__ import annotations
 
@@ -85,14 +85,14 @@ def bare_call_errors() -> Iterator[None]:
         call = found
     else:
         return
-    # Where it went wrong is none of the caller's business: the line says what to do.
+    # The caller needs no traceback: the line says what to do.
     raise call.with_traceback(None) from None
 
 
 def one_line(text: str) -> str:
     """The text as one line that standard output can take, with escapes for what it cannot.
 
-    File names may hold line feeds, letters that the terminal's encoding has not, and bytes that are no text at all;
+    File names may hold line feeds, letters that the terminal's encoding does not have, and bytes that are not text;
     logging would answer those with a traceback.
     """
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"

@@ -31,7 +31,7 @@ STAGES = {
 def exit_status(unreadable: Collection[str]) -> None:
     """End the process with status 1 if some photographs were unreadable; the last step of a stage.
 
-    Of several processes each waits for the others, for whoever starts them ends them all when the first one fails.
+    Each of several processes waits for the others, because torchrun ends them all when the first one fails.
 
     Raises:
         SystemExit: with status 1.

@@ -107,7 +107,7 @@ def _detached(value: Any) -> Any:
 def collate_readable(batch: Sequence[Any]) -> Any:
     """MONAI's collation of what could be read; an empty dict if nothing could.
 
-    Where that is a single item, its pixels are not copied, for a photograph of many megapixels is large.
+    A single item is not copied, because a photograph of many megapixels is large.
     """
     readable = [item for item in batch if item is not None]
     if len(readable) != 1:

@@ -27,7 +27,7 @@ def list_photographs(
     """Lists a folder's photographs: those below its subfolder ``image`` if it has one, otherwise all below it.
 
     Hidden files and folders are left out, and so are label folders: ``label``, and ``disc`` and ``cup`` where they lie
-    beside each other or beside a folder ``image``. Links are followed; a link to nowhere is listed, for it will be
+    beside each other or beside a folder ``image``. Links are followed; a link to nowhere is listed, because it will be
     reported as unreadable; a folder that is reached twice is listed once.
 
     A label belongs to the photograph whose relative path or name it carries, or whose stem if no other photograph has

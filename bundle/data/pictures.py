@@ -60,7 +60,7 @@ def read_picture(path: Path) -> tuple[np.ndarray, str]:
             # Viewers show a photograph with damaged EXIF as stored, and the masks are compared with what they show.
             picture._exif = None
         else:
-            picture.info.clear()  # Spares encoding the EXIF anew, which fails for some makers' notes.
+            picture.info.clear()  # Otherwise the EXIF is encoded again, which fails for some makers' notes.
             ImageOps.exif_transpose(picture, in_place=True)
         picture.info.clear()  # Transparency has no part in the conversion.
         if picture.mode.startswith("I;16"):
@@ -70,7 +70,7 @@ def read_picture(path: Path) -> tuple[np.ndarray, str]:
         elif picture.mode == "LAB":
             raise UnreadablePhotographError(path, f"its colours are stored as CIE Lab: {SAVE_AS_PNG}")
         else:
-            # Plane by plane, for so they are searched; Pillow parts them sooner than whoever needs them apart would.
+            # Plane by plane, as the search reads them; Pillow splits them faster than NumPy would later.
             colour = picture if picture.mode == "RGB" else picture.convert("RGB")
             values = np.moveaxis(np.stack([np.asarray(plane) for plane in colour.split()]), 0, -1)
     return np.swapaxes(values, 0, 1), stored_as

@@ -21,7 +21,7 @@ class GlobalBatchLoss(nn.Module):
     """A loss over the rows that all processes have together, to be minimised under ``DistributedDataParallel``.
 
     Every process computes the whole batch's loss, and the gradient of its own rows. A loss that divides by what it
-    counts in a batch, or remembers the photographs it saw, is thereby the same as in one process.
+    counts in a batch, or remembers the photographs it saw, is then the same as in one process.
 
     Args:
         loss: ``(output, target) -> scalar`` of tensors whose first axis is the batch; ``output`` may be an

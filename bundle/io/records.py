@@ -46,8 +46,8 @@ class Records:
     def pending(self, items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """The items that have no record yet, in their order.
 
-        Records of theirs that do not count are removed, with the files that they name, before anything is done anew:
-        what lies next to the new results would no longer belong to them.
+        Records of theirs that do not count are removed, with the files that they name, before anything is written:
+        otherwise old files would lie beside the new results.
 
         Args:
             items: photographs with ``name`` and ``image`` (a path).

@@ -26,7 +26,7 @@ _DISC_HEIGHT = 96
 _BLUR = 1.5
 """Standard deviation of the blur against noise, in those pixels."""
 _MARGIN = 4
-"""Pixels within the disc's border that are left out, for the retina beyond it is dark too."""
+"""Pixels within the disc's border that are left out, because the retina beyond it is dark too."""
 _FIELD_LEVEL = 24
 """A column of the picture whose brightest value is above this lies in the field of view."""
 

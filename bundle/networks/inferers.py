@@ -15,8 +15,8 @@ __all__ = ["ChannelsLastInferer"]
 class ChannelsLastInferer(SimpleInferer):
     """``SimpleInferer`` that brings the network into the memory format that the configs give it.
 
-    Whoever makes the network from ``network_def`` alone, as MONAI Label does, gets the command line's prediction to the
-    last bit; in another format the convolutions round differently. Inside the network, tensors are plain ones, for each
+    A network that is made from ``network_def`` alone, as MONAI Label does, then gives the command line's prediction to
+    the last bit; in another format the convolutions round differently. The network gets plain tensors, because each
     operation on a ``MetaTensor`` costs time.
     """
 
@@ -31,6 +31,6 @@ class ChannelsLastInferer(SimpleInferer):
 
 
 def _is_channels_last(network: torch.nn.Module) -> bool:
-    """Whether the format is there already, told by the first kernel in which it shows: to ask is sooner than to set."""
+    """Whether the network has the format already, by its first telling kernel: asking is faster than setting it."""
     kernel = next((p for p in network.parameters() if p.dim() == 4 and min(p.shape[1:]) > 1), None)
     return kernel is not None and kernel.is_contiguous(memory_format=torch.channels_last)

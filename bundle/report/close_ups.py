@@ -83,7 +83,7 @@ def _cut_around_disc(
     rows, columns = (slice(max(start, 0), start + side) for start in (top, left))
     crop = Image.fromarray(np.ascontiguousarray(image[rows, columns]))
     crop = crop.crop((left - columns.start, top - rows.start, left - columns.start + side, top - rows.start + side))
-    # Lanczos' filter takes twice the time, for what nobody sees in a picture that shrinks.
+    # Lanczos' filter takes twice the time, and nobody sees the difference in a picture that shrinks.
     smooth = Image.Resampling.HAMMING if side > size else Image.Resampling.LANCZOS
     return crop.resize((size, size), smooth), size / side, (float(left), float(top))
 

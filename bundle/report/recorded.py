@@ -22,7 +22,7 @@ def record_result(
         records: where it goes.
         item: the photograph.
         result: what is said of it.
-        pictures: whose files must be there when the record is read, or the photograph is done anew.
+        pictures: whose files must be there when the record is read, or the photograph is done again.
         final: see ``Records.save``.
     """
     files = [path for path in (pictures.mask, pictures.overlay) if path]

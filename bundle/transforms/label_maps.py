@@ -17,7 +17,7 @@ __all__ = ["CleanLabeld", "NestedRegionsd", "label_map"]
 
 
 def label_map(probability: torch.Tensor) -> torch.Tensor:
-    """The most probable class of each pixel, as MONAI's ``AsDiscrete(argmax=True)`` finds it, but sooner.
+    """The most probable class of each pixel, as MONAI's ``AsDiscrete(argmax=True)`` finds it, but faster.
 
     At the photograph's full size, PyTorch's argmax over the few channels takes longer than the network.
 
@@ -41,7 +41,7 @@ class CleanLabeld(MapTransform):
     Args:
         keys: label maps 1 x W x H (0 background, 1 rim, 2 cup) whose meta data hold ``disc_confidence``
             (see ``DiscViewd``; a map without it counts as found).
-        min_disc_px: a disc of fewer pixels is none.
+        min_disc_px: a disc of fewer pixels counts as background.
         allow_missing_keys: pass over keys that are missing.
     """
 

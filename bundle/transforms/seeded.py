@@ -13,7 +13,7 @@ __all__ = ["SeededCompose"]
 
 
 class SeededCompose(Compose):
-    """``Compose`` whose random transforms are seeded anew for each photograph, by its name and the seed last set.
+    """``Compose`` that seeds its random transforms for each photograph, by its name and the seed that was set last.
 
     What is drawn for a photograph then depends neither on the process that reads it nor on what was read before. Data
     loaders with workers need ``worker_init_fn=None``, as MONAI's gives each worker a seed of its own.

@@ -9,7 +9,7 @@ __all__ = ["FirstNormInput", "norm_distance"]
 
 
 def norm_distance(features: torch.Tensor, norm: nn.BatchNorm2d) -> torch.Tensor:
-    """How far what enters a norm layer lies from what its running statistics, hence the training data, would have.
+    """Distance of what enters a norm layer from its running statistics, and so from the training data.
 
     Args:
         features: B x K x W x H.
