@@ -14,10 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import monai.bundle
 from fire import parser as fire_parser
+from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 
 from bundle.errors import CallError
 
@@ -178,6 +179,8 @@ def check_overrides(stage: str, overrides: Mapping[str, Any], known: Iterable[st
         bundle.errors.CallError: training has no key 'sed' (did you mean seed?). Its keys: docs/reference/keys.md.
     """
     known = list(known)
+    if overrides.get("tracking"):
+        known += ["tracking", *cast(dict[str, Any], DEFAULT_MLFLOW_SETTINGS["configs"])]
     for name, value in overrides.items():
         key = name.split("#")[0]
         if key not in known:
@@ -205,7 +208,7 @@ def check_command(stage: str) -> None:
         given = {**json.loads(Path(given["args_file"]).read_text(encoding="utf-8")), **given}
     files = given.get("config_file", [])
     known = known_keys([files] if isinstance(files, str) else files)
-    own = [name for name in signature(monai.bundle.run).parameters if name != "override"]
+    own = [name for name in signature(monai.bundle.run).parameters if name not in ("override", "tracking")]
     overrides = {name: value for name, value in given.items() if name not in own}
     check_overrides(stage, overrides, known)
 

@@ -61,7 +61,7 @@ def run_stage(stage: str, **overrides: Any) -> int:
     configs = BUNDLE_ROOT / "configs"
     config = configs / f"{STAGES[stage]}.json"
     of_workflow = signature(ConfigWorkflow.__init__).parameters
-    keys = {key: value for key, value in overrides.items() if key not in of_workflow}
+    keys = {key: value for key, value in overrides.items() if key not in of_workflow or key == "tracking"}
     check_overrides(stage, keys, known_keys([config]))
     files = {"meta_file": str(configs / "metadata.json"), "logging_file": str(configs / "logging.conf")}
     settings: dict[str, Any] = files | {"bundle_root": str(BUNDLE_ROOT)} | overrides

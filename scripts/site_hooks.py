@@ -5,8 +5,10 @@ Run by MkDocs (``mkdocs.yml`` names this file); ``python scripts/site_hooks.py``
 
 from __future__ import annotations
 
+import argparse
 import posixpath
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,13 @@ def moved_links(markdown: str, source: str, target: str) -> str:
     return re.sub(r"(!?)\[([^\]]*)\]\(([^)#\s]*)(#[^)\s]*)?\)", moved, markdown)
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print where each page of the root goes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args(arguments)
     for source, target in FROM_ROOT.items():
         print(f"{source} -> {target}")
+
+
+if __name__ == "__main__":
+    main()

@@ -148,7 +148,8 @@ def _attributes(part: Any) -> Mapping[str, Any]:
         return {
             name: getattr(part, name) for name in ("batch_size", "drop_last", "sampler", "batch_sampler", "dataset")
         }
-    return attributes
+    # What a component names there is a state, such as the seed of an epoch.
+    return {name: value for name, value in attributes.items() if name not in getattr(part, "not_described", ())}
 
 
 def _bytes_of(tensor: torch.Tensor) -> bytes:

@@ -19,6 +19,8 @@ __all__ = ["MAX_BYTES", "NAME", "PACKED", "pack", "version"]
 
 NAME = "optic_disc_cup_segmentation"
 PACKED = (
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "LICENSE",
     "Makefile",
     "README.md",

@@ -19,6 +19,9 @@ class SeededCompose(Compose):
     loaders with workers need ``worker_init_fn=None``, as MONAI's gives each worker a seed of its own.
     """
 
+    # A seed is a state, as of other transforms: it does not settle what this one does (``bundle.io.provenance``).
+    not_described = ("seed",)
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.seed: int | None = None
