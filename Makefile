@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-BUNDLE := $(BIN)/python -m monai.bundle run
+FUNDUS := $(BIN)/fundus
 # MONAI Label holds NumPy and pydicom below the versions in requirements.lock, hence an environment of its own.
 LABEL ?= .venv-label
 
@@ -43,21 +43,15 @@ $(LABEL)/ready: pyproject.toml requirements-label.lock
 
 demo: $(VENV)/ready
 	$(BIN)/python scripts/demo_input.py demo/input
-	$(BUNDLE) inference --config_file configs/inference.json --dataset_dir demo/input --output_dir demo/output
+	$(FUNDUS) segment demo/input demo/output
 	@echo "The report: $(CURDIR)/demo/output/report.html"
 
-# Status 1 of a stage means that some photographs were unreadable; all others are done, so go on with them. Python ends
-# with 1 as well where it fails before the stage begins, hence the look at what this adaptation wrote.
+# Make hands TARGET and OUT to the shell, which takes them as they are. Status 1 means that some photographs were
+# unreadable and all others are done.
 adapt: $(VENV)/ready
 	@test -n "$(TARGET)" -a -n "$(OUT)" || { echo "error: say make adapt TARGET=dir OUT=dir" >&2; exit 2; }
-	@started=$$(mktemp "$(OUT)/.startedXXXXXX" 2>/dev/null || mktemp) && trap 'rm -f "$$started"' EXIT || exit; \
-	$(BUNDLE) adaptation --config_file configs/adapt.json --dataset_dir "$(TARGET)" --output_dir "$(OUT)"; status=$$?; \
-	test $$status -le 1 || exit $$status; \
-	test -f "$(OUT)/model.pt" && test "$(OUT)/adaptation.json" -nt "$$started" || \
-		{ echo "error: the adaptation wrote no model to $(OUT)." >&2; exit 70; }
-	$(BUNDLE) inference --config_file configs/inference.json --dataset_dir "$(TARGET)" --output_dir "$(OUT)" \
-		--checkpoint "$(OUT)/model.pt" || test $$? -eq 1
-	@echo "The report: $(OUT)/report.html, the adapted model: $(OUT)/model.pt"
+	@$(FUNDUS) adapt "$$TARGET" "$$OUT"; status=$$?; test $$status -le 1 || exit $$status
+	@echo "The report: $$OUT/report.html, the adapted model: $$OUT/model.pt"
 
 lint: $(VENV)/ready-test
 	$(BIN)/ruff check .

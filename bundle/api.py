@@ -18,6 +18,7 @@ import numpy as np
 from monai.bundle import ConfigParser
 from numpy.typing import NDArray
 
+from bundle.arguments import settled
 from bundle.data.array_reader import ArrayReader
 from bundle.data.limits import MIN_SIDE
 from bundle.errors import bare_call_errors
@@ -149,7 +150,7 @@ def _parser(stage: str, settings: Mapping[str, Any], **ours: Any) -> ConfigParse
         if "#" in key and key.rpartition("#")[0] not in parser:
             raise ValueError(f"there is no key {key!r} in configs/{STAGES[stage]}.json.")
     check_overrides(stage, settings, known_keys([configs / f"{STAGES[stage]}.json"]))
-    parser.update({"bundle_root": str(BUNDLE_ROOT)} | dict(settings) | ours)
+    parser.update(settled(dict(settings) | ours))
     return parser
 
 

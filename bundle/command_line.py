@@ -14,6 +14,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -44,9 +45,13 @@ def is_command() -> bool:
     return program in ("monai.bundle", "monai.bundle.__main__") or program.split(".")[0] == "bundle"
 
 
-def end_in_one_line() -> None:
-    """Let this process end as the module says, whatever ends it; for programs, not for libraries."""
-    sys.excepthook = _end
+def end_in_one_line(output_dir: Path | None = None) -> None:
+    """Let this process end as the module says, whatever ends it; for programs, not for libraries.
+
+    Args:
+        output_dir: receives ``error.log``; by default the folder that the command line names as ``--output_dir``.
+    """
+    sys.excepthook = partial(_end, output_dir)
     log_without_call_errors()
 
 
@@ -61,7 +66,7 @@ def _is_news(record: logging.LogRecord) -> bool:
     return not isinstance(error, KeyboardInterrupt) and find_error(error, CallError) is None
 
 
-def _end(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+def _end(output_dir: Path | None, kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
     """An ``excepthook``.
 
     Raises:
@@ -73,27 +78,26 @@ def _end(kind: type[BaseException], error: BaseException, where: TracebackType |
     elif call is not None:
         line, status = call.message, WRONG_CALL
     else:
-        line, status = _logged(error), UNEXPECTED
+        line, status = _logged(error, output_dir), UNEXPECTED
     # PyTorch holds back what a hook writes to sys.stderr in one of several processes, and drops it on an exit.
     print(line, file=sys.__stderr__, flush=True)
     raise SystemExit(status)
 
 
-def _logged(error: BaseException) -> str:
+def _logged(error: BaseException, output_dir: Path | None) -> str:
     """Write an unexpected error's traceback to a file, and say in a line what happened and which file that is."""
     text = "".join(traceback.format_exception(error))
     # MONAI wraps errors in others that tell where in a config they came from; what they wrap says what it was.
     first = next((link for link in error_chain(error) if link.__cause__ is None), error)
     what = " ".join(f"{type(first).__name__}: {first}".split())[:_LONGEST]
     try:
-        path = _write(text)
+        path = _write(text, output_dir or _output_dir(sys.argv[1:]))
     except OSError:
         return f"{text}error: unexpected {what}"
     return f"error: unexpected {what} (see {path})"
 
 
-def _write(text: str) -> Path:
-    folder = _output_dir(sys.argv[1:])
+def _write(text: str, folder: Path | None) -> Path:
     rank = os.environ.get("RANK", "0")
     if folder is not None:
         path = folder / ("error.log" if rank == "0" else f"error_{rank}.log")
@@ -115,4 +119,4 @@ def _output_dir(arguments: Sequence[str]) -> Path | None:
         key, equals, value = argument.partition("=")
         if key in ("--output_dir", "--output-dir"):
             found = value if equals else following
-    return Path(found) if found else None
+    return Path(os.path.expanduser(found)) if found else None  # noqa: PTH111

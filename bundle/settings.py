@@ -7,22 +7,19 @@ else about it is in ``SETTINGS``, against which calls are checked and from which
 from __future__ import annotations
 
 import difflib
-import json
-import re
-import sys
+import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import monai.bundle
-from fire import parser as fire_parser
+from monai.bundle import ConfigParser
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 
 from bundle.errors import CallError
 
-__all__ = ["SETTINGS", "Setting", "check_command", "check_overrides", "flags", "known_keys", "nearest"]
+__all__ = ["SETTINGS", "Setting", "check_overrides", "first_part", "known_keys", "nearest"]
 
 Kind = Literal["path", "text", "whole number", "number", "yes or no"]
 
@@ -74,6 +71,25 @@ class Setting:
             words += f", a multiple of {self.divisor}"
         return words + (", or null" if self.optional else "")
 
+    def read(self, text: str) -> Any:
+        """The value that a command line's text stands for; the text itself where it stands for none, to be refused.
+
+        Example:
+            >>> Setting("", "yes or no").read("false"), Setting("", "number").read("0.1"), Setting("", "path").read("7")
+            (False, 0.1, '7')
+        """
+        if self.optional and text.lower() in ("none", "null"):
+            return None
+        if self.kind == "yes or no":
+            return {"true": True, "yes": True, "false": False, "no": False}.get(text.lower(), text)
+        if self.kind in ("whole number", "number"):
+            for kind in (int, float):
+                try:
+                    return kind(text)
+                except ValueError:
+                    continue
+        return text
+
     def admits(self, value: Any) -> bool:
         """Whether ``value`` is allowed. An expression or a reference of MONAI's config language always is."""
         if isinstance(value, str) and value.startswith(("$", "@", "%")):
@@ -82,13 +98,16 @@ class Setting:
             return self.optional
         if self.choices:
             return value in self.choices
-        if self.kind in ("path", "text"):
-            return True
+        if self.kind == "path":
+            return isinstance(value, str | os.PathLike) and (self.optional or bool(os.fspath(value)))
+        if self.kind == "text":
+            # A device may be an object of PyTorch's.
+            return not isinstance(value, bool | int | float | list | tuple | dict) and bool(str(value))
         if self.kind == "yes or no":
             return isinstance(value, bool)
         if isinstance(value, bool) or not isinstance(value, int if self.kind == "whole number" else int | float):
             return False
-        return (
+        return math.isfinite(value) and (
             (self.least is None or value >= self.least)
             and (self.most is None or value <= self.most)
             and (self.above is None or value > self.above)
@@ -101,7 +120,7 @@ VIEWS = ("auto", "crop", "photograph")
 SETTINGS: dict[str, Setting] = {
     "bundle_root": Setting("Folder of the bundle, which holds `configs` and `models`.", "path"),
     "checkpoint": Setting("Weights to start from: a `model.pt` of training or adaptation.", "path", optional=True),
-    "dataset_dir": Setting("Folder of photographs, which may lie in its subfolder `image`.", "path"),
+    "dataset_dir": Setting("Folder of photographs, which may lie in its subfolder `image`.", "path", optional=True),
     "output_dir": Setting("Folder that receives the results.", "path"),
     "model_file": Setting("File that receives the trained weights.", "path"),
     "label_format": Setting("How labels are stored.", "text", choices=("index", "refuge", "pair")),
@@ -157,8 +176,18 @@ def known_keys(configs: Sequence[str | Path]) -> list[str]:
     """
     keys: dict[str, None] = {}
     for path in configs:
-        keys |= {key.lstrip("+").split("#")[0]: None for key in json.loads(Path(path).read_text(encoding="utf-8"))}
+        keys |= {first_part(key.lstrip("+")): None for key in ConfigParser.load_config_file(path)}
     return list(keys)
+
+
+def first_part(key: str) -> str:
+    """The key at the top of a config below which a nested ``key`` lies.
+
+    Example:
+        >>> first_part("train#optimizer#lr"), first_part("train::optimizer"), first_part("seed")
+        ('train', 'train', 'seed')
+    """
+    return key.replace("::", "#").split("#")[0]
 
 
 def check_overrides(stage: str, overrides: Mapping[str, Any], known: Iterable[str]) -> None:
@@ -182,54 +211,11 @@ def check_overrides(stage: str, overrides: Mapping[str, Any], known: Iterable[st
     if overrides.get("tracking"):
         known += ["tracking", *cast(dict[str, Any], DEFAULT_MLFLOW_SETTINGS["configs"])]
     for name, value in overrides.items():
-        key = name.split("#")[0]
+        key = first_part(name)
         if key not in known:
             raise CallError(f"{stage} has no key {name!r}{nearest(key, known)}.", "Its keys: docs/reference/keys.md.")
         if name in SETTINGS and not SETTINGS[name].admits(value):
             raise CallError(f"{name} cannot be {value!r}.", f"Pass {SETTINGS[name].allowed()}.")
-
-
-def check_command(stage: str) -> None:
-    """Check the command line that started this process; this is the first step of each stage.
-
-    MONAI itself ignores unknown keys. In a process that ``monai.bundle run`` did not start, nothing is checked.
-
-    Args:
-        stage: its name, for the message.
-
-    Raises:
-        CallError: see ``check_overrides``.
-    """
-    main = getattr(sys.modules["__main__"], "__spec__", None)
-    if main is None or main.name not in ("monai.bundle", "monai.bundle.__main__"):
-        return
-    given = flags(sys.argv[1:])
-    if isinstance(given.get("args_file"), str):
-        given = {**json.loads(Path(given["args_file"]).read_text(encoding="utf-8")), **given}
-    files = given.get("config_file", [])
-    known = known_keys([files] if isinstance(files, str) else files)
-    own = [name for name in signature(monai.bundle.run).parameters if name not in ("override", "tracking")]
-    overrides = {name: value for name, value in given.items() if name not in own}
-    check_overrides(stage, overrides, known)
-
-
-def flags(arguments: Sequence[str]) -> dict[str, Any]:
-    """The flags of a command line, parsed like Fire parses them, which MONAI's command line uses.
-
-    Example:
-        >>> flags(["run", "--seed", "3", "--view=crop", "--quiet", "--least", "-1"])
-        {'seed': 3, 'view': 'crop', 'quiet': True, 'least': -1}
-    """
-    is_flag = re.compile("--?[A-Za-z]").match
-    found: dict[str, Any] = {}
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        if not is_flag(argument):
-            continue
-        name, equals, value = argument.lstrip("-").partition("=")
-        if not equals and following and not is_flag(following):
-            equals, value = "=", following
-        found[name.replace("-", "_")] = fire_parser.DefaultParseValue(value) if equals else True
-    return found
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

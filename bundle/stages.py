@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from inspect import signature
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
 from monai.bundle import ConfigWorkflow
+from monai.utils import ensure_tuple
 
+from bundle.arguments import settled
 from bundle.command_line import log_without_call_errors
 from bundle.errors import bare_call_errors
+from bundle.io.output_folder import release
 from bundle.settings import check_overrides, known_keys
 
 __all__ = ["BUNDLE_ROOT", "STAGES", "exit_status", "run_stage"]
 
 
-BUNDLE_ROOT = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parent
+BUNDLE_ROOT = _PACKAGE.parent if (_PACKAGE.parent / "configs" / "metadata.json").is_file() else _PACKAGE
+"""Folder of ``configs`` and ``models``: the bundle's own, or, where the wheel is installed, the package's."""
 STAGES = {
     "training": "train",
     "refinement": "refine",
@@ -37,15 +43,17 @@ def exit_status(unreadable: Collection[str]) -> None:
         SystemExit: with status 1.
     """
     idist.barrier()
+    release()
     if unreadable:
         raise SystemExit(1)
 
 
-def run_stage(stage: str, **overrides: Any) -> int:
+def run_stage(stage: str, config_file: str | PathLike[str] | Sequence[str] = (), **overrides: Any) -> int:
     """Run a stage in this process.
 
     Args:
         stage: a name of ``STAGES``.
+        config_file: its config, or several that are merged; the bundle's own by default.
         overrides: keys of its config; nested ones with ``#``, such as ``**{"train#optimizer#lr": 1e-4}``.
             ``logging_file=False`` leaves logging as it is.
 
@@ -59,13 +67,17 @@ def run_stage(stage: str, **overrides: Any) -> int:
     if stage not in STAGES:
         raise ValueError(f"stage is {stage!r}; allowed are {', '.join(STAGES)}.")
     configs = BUNDLE_ROOT / "configs"
-    config = configs / f"{STAGES[stage]}.json"
+    files = [str(path) for path in ensure_tuple(config_file)] or [str(configs / f"{STAGES[stage]}.json")]
     of_workflow = signature(ConfigWorkflow.__init__).parameters
     keys = {key: value for key, value in overrides.items() if key not in of_workflow or key == "tracking"}
-    check_overrides(stage, keys, known_keys([config]))
-    files = {"meta_file": str(configs / "metadata.json"), "logging_file": str(configs / "logging.conf")}
-    settings: dict[str, Any] = files | {"bundle_root": str(BUNDLE_ROOT)} | overrides
-    workflow = ConfigWorkflow(config_file=str(config), run_id=stage, **settings)
+    check_overrides(stage, keys, known_keys(files))
+    settings: dict[str, Any] = {
+        "meta_file": str(configs / "metadata.json"),
+        "logging_file": str(configs / "logging.conf"),
+        **overrides,
+        **settled(keys),
+    }
+    workflow = ConfigWorkflow(config_file=files, run_id=stage, **settings)
     if settings["logging_file"] is not False:
         log_without_call_errors()
     try:
@@ -75,4 +87,6 @@ def run_stage(stage: str, **overrides: Any) -> int:
     except SystemExit as end:
         # The last step of a stage ends a command with this.
         return end.code if isinstance(end.code, int) else int(end.code is not None)
+    finally:
+        release()
     return 0

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,7 +146,7 @@ def test_adapting_is_the_command_s_and_its_model_segments(tmp_path):
     torch.manual_seed(3)
     start = DiscCupUNet(backbone="efficientnet-lite0-small", decoder_channels=(16, 16, 8, 8))
     torch.save(start.state_dict(), tmp_path / "start.pt")
-    settings = TINY | {"view": "crop", "image_size": 64, "seed": 5}
+    settings: dict[str, Any] = TINY | {"view": "crop", "image_size": 64, "seed": 5}
     source = load(tmp_path / "start.pt", **TINY)
     adapted = adapt(tmp_path / "target", tmp_path / "door", "bn", source, **settings)
     folders = {"dataset_dir": str(tmp_path / "target"), "output_dir": str(tmp_path / "command")}

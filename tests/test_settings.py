@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from bundle.errors import CallError
-from bundle.settings import SETTINGS, check_overrides, flags, known_keys
+from bundle.settings import SETTINGS, check_overrides, known_keys
 from bundle.stages import BUNDLE_ROOT, STAGES
 
 PATHS = {stage: BUNDLE_ROOT / "configs" / f"{name}.json" for stage, name in STAGES.items()}
@@ -84,14 +84,10 @@ def test_keys_of_an_overlay_are_known_too(tmp_path):
     assert known_keys([tmp_path / "a.json", tmp_path / "b.json"]) == ["one", "two", "three"]
 
 
-def test_flags_are_read_as_fire_reads_them():
-    call = ["run", "inference", "--config_file", "['a.json','b.json']", "--seed=3", "--quiet", "--shift", "-0.5"]
-    assert flags(call) == {"config_file": ["a.json", "b.json"], "seed": 3, "quiet": True, "shift": -0.5}
-
-
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_first_step_of_every_stage_checks_the_call(stage):
-    assert CONFIGS[stage]["run"][0] == f"$bundle.settings.check_command('{stage}')"
+    assert CONFIGS[stage]["initialize"][0] == f"$bundle.monai_command.settle('{stage}')"
+    assert CONFIGS[stage]["run"][0] == f"$bundle.monai_command.begin('{stage}', @output_dir, @items)"
 
 
 def test_the_command_refuses_a_misspelt_key_before_anything_else(tmp_path):

@@ -120,9 +120,9 @@ def score(folder: Path, name: str, settings: Mapping[str, Any] | None, checkpoin
     """Mean of disc and cup Dice after adapting with these settings of a recipe, unless that was done."""
     scores = folder / "scores" / name.replace(", ", "_").replace(" ", "")
     if not (scores / "metrics.json").is_file():
-        common = {"dataset_dir": str(folder / "data"), "view": "crop"}
+        common: dict[str, Any] = {"dataset_dir": str(folder / "data"), "view": "crop"}
         if settings is not None:
-            choice = {"recipe": "grad_cl", "recipes#grad_cl": settings}
+            choice: dict[str, Any] = {"recipe": "grad_cl", "recipes#grad_cl": settings}
             run_stage("adaptation", output_dir=str(folder / "adapted"), checkpoint=checkpoint, **common, **choice)
             checkpoint = str(folder / "adapted" / "model.pt")
         run_stage("evaluation", output_dir=str(scores), checkpoint=checkpoint, **common)

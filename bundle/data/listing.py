@@ -13,22 +13,23 @@ from monai.utils import ensure_tuple
 
 from bundle.data.formats import FORMATS, PHOTOGRAPH_SUFFIXES, check_label_format, has_dicom_preamble
 from bundle.data.names import split_suffix, unique_names
+from bundle.data.own_outputs import own_names
 from bundle.errors import CallError
 
 __all__ = ["list_photographs"]
 
 
 def list_photographs(
-    folder: str | os.PathLike[str],
+    folder: str | os.PathLike[str] | None,
     labels: Literal["none", "optional", "required"] = "none",
     label_format: str = "index",
     exclude: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
 ) -> list[dict[str, Any]]:
     """Lists a folder's photographs: those below its subfolder ``image`` if it has one, otherwise all below it.
 
-    Hidden files and folders are left out, and so are label folders: ``label``, and ``disc`` and ``cup`` where they lie
-    beside each other or beside a folder ``image``. Links are followed; a link to nowhere is listed, because it will be
-    reported as unreadable; a folder that is reached twice is listed once.
+    Hidden files and folders are left out, and so are the bundle's own results, and label folders: ``label``, and
+    ``disc`` and ``cup`` where they lie beside each other or beside a folder ``image``. Links are followed; a link to
+    nowhere is listed, because it will be reported as unreadable; a folder that is reached twice is listed once.
 
     A label belongs to the photograph whose relative path or name it carries, or whose stem if no other photograph has
     the same one.
@@ -63,8 +64,8 @@ def list_photographs(
     return items
 
 
-def _existing_folder(dataset_dir: str | os.PathLike[str]) -> Path:
-    if not str(dataset_dir):
+def _existing_folder(dataset_dir: str | os.PathLike[str] | None) -> Path:
+    if dataset_dir is None or not str(dataset_dir):
         raise CallError("no folder of photographs was given.", "Pass it with --dataset_dir.")
     # os.path answers where Path raises: for a NUL, an unknown ~user, a name that is too long, a closed folder.
     folder = Path(os.path.expanduser(dataset_dir)).absolute()  # noqa: PTH111
@@ -78,12 +79,15 @@ def _existing_folder(dataset_dir: str | os.PathLike[str]) -> Path:
 def _photographs_below(root: Path, excluded: set[str]) -> Iterator[Path]:
     seen = {os.path.realpath(root)}
     for folder, subfolders, files in os.walk(root, followlinks=True, onerror=_refuse_folder):
+        ours = own_names(folder)
         subfolders[:] = [
-            name for name in sorted(_without_label_folders(subfolders)) if _is_new(Path(folder, name), seen, excluded)
+            name
+            for name in sorted(_without_label_folders(subfolders))
+            if name not in ours and _is_new(Path(folder, name), seen, excluded)
         ]
         for name in files:
             path = Path(folder, name)
-            if not name.startswith(".") and _may_be_file(path) and _is_photograph(path):
+            if not name.startswith(".") and name not in ours and _may_be_file(path) and _is_photograph(path):
                 yield path
 
 

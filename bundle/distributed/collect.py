@@ -10,12 +10,19 @@ from typing import Any, cast
 
 import ignite.distributed as idist
 import torch
+from monai.utils import set_determinism
 
 __all__ = ["begin", "collect_dealt", "finish", "from_first"]
 
 
-def begin() -> None:
-    """Join the group of processes, by NCCL where there are GPUs, else by gloo; only the first process logs progress."""
+def begin(seed: int | None = None) -> None:
+    """Join the group of processes, by NCCL where there are GPUs, else by gloo; only the first process logs progress.
+
+    Args:
+        seed: of all random numbers, as ``monai.utils.set_determinism`` takes it; None leaves them as they are.
+    """
+    if seed is not None:
+        set_determinism(seed=seed)
     idist.initialize("nccl" if torch.cuda.is_available() else "gloo")
     logging.disable(logging.NOTSET if idist.get_rank() == 0 else logging.INFO)
 

@@ -90,6 +90,13 @@ class Records:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
+    def keep_only(self, items: Sequence[Mapping[str, Any]]) -> None:
+        """Remove what an interrupted run has left of photographs that are not among ``items``, files and records."""
+        names = {self._path(item) for item in items}
+        for path in self.folder.glob("*.json"):
+            if path not in names:
+                self._discard(path)
+
     def clear(self) -> None:
         """Remove all records, and the temporary files that killed processes left in the output folder.
 

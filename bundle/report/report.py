@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bundle.io.output_folder import forget_missing
 from bundle.io.records import Records
 from bundle.report.page import write_page
 from bundle.report.pictures import Pictures
@@ -38,12 +39,16 @@ class Report:
         self.model = model
 
     def write(self) -> None:
-        """Write all files, and remove the records.
+        """Write all files, and remove the records and what earlier runs have left of other photographs.
 
         Raises:
             CallError: a photograph has no record, or nothing can be written.
         """
         counts = write_report(self.output_dir, RecordedResults(self.records, self.items), self.model)
+        contents = (self.records.load(item) for item in self.items)
+        files = [path for content in contents if content is not None for path in content["files"]]
+        self.records.keep_only(self.items)
+        forget_missing(self.output_dir, "inference", files)
         self.records.clear()
         logger.info("%s; report: %s", summary_line(counts), self.output_dir / "report.html")
 
