@@ -124,7 +124,11 @@ def adapt(
         ValueError: there is no such key.
     """
     checkpoint = BUNDLE_ROOT / "models" / "model.pt" if model is None else model.checkpoint
-    ours = {"dataset_dir": str(photographs), "output_dir": str(output_dir), "checkpoint": str(checkpoint)}
+    ours: dict[str, Any] = {
+        "dataset_dir": str(photographs),
+        "output_dir": str(output_dir),
+        "checkpoint": str(checkpoint),
+    }
     ours["recipe"] = recipe
     with _unsaid("monai.bundle.workflows"):
         _parser("adaptation", settings, **ours)

@@ -18,16 +18,22 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from monai.bundle import ConfigWorkflow
 
 from bundle._version import __version__
 from bundle.arguments import Arguments, config_content, read_arguments
 from bundle.command_line import end_in_one_line
 from bundle.errors import CallError
+from bundle.handlers.bar import job_at_work
 from bundle.settings import SETTINGS, check_overrides, first_part, known_keys, nearest
 from bundle.stages import BUNDLE_ROOT, STAGES, run_stage
+from bundle.terminal import Terminal
 
 __all__ = ["main"]
 
@@ -74,9 +80,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     files, settings = _settings(call, COMMANDS[command])
     settings |= _folders(call, settings)
     end_in_one_line(Path(os.path.expanduser(settings["output_dir"])))  # noqa: PTH111
-    if command == "adapt":
-        return _adapt(files, settings)
-    return run_stage(COMMANDS[command], config_file=files, **settings)
+    stages = ["adaptation", "inference"] if command == "adapt" else [COMMANDS[command]]
+    terminal = Terminal(Path(os.path.expanduser(settings["output_dir"])), stages)  # noqa: PTH111
+    with ExitStack() as open_until_the_end, terminal.at_work():
+
+        def ready(workflow: ConfigWorkflow) -> None:
+            if job_at_work() is None:
+                open_until_the_end.enter_context(terminal.plan(workflow))
+
+        run = partial(run_stage, ready=ready, logging_file=False)
+        if command == "adapt":
+            status = _adapt(run, files, settings)
+        else:
+            status = run(COMMANDS[command], config_file=files, **settings)
+    terminal.sum_up()
+    return status
 
 
 def _help(command: str) -> str:
@@ -131,14 +149,14 @@ def _folders(call: Arguments, settings: dict[str, Any]) -> dict[str, str]:
     return named
 
 
-def _adapt(files: list[str], settings: dict[str, Any]) -> int:
+def _adapt(run: Callable[..., int], files: list[str], settings: dict[str, Any]) -> int:
     """Adapt, then segment with the model that this has written."""
     known = {"adaptation": known_keys(files), "inference": known_keys([_config("inference")])}
     check_overrides("fundus adapt", settings, [*known["adaptation"], *known["inference"]])
     its = {stage: {key: settings[key] for key in settings if first_part(key) in known[stage]} for stage in known}
-    run_stage("adaptation", config_file=files, **its["adaptation"])
+    run("adaptation", config_file=files, **its["adaptation"])
     model = Path(os.path.expanduser(settings["output_dir"])) / "model.pt"  # noqa: PTH111
-    return run_stage("inference", **its["inference"] | {"checkpoint": str(model)})
+    return run("inference", **its["inference"] | {"checkpoint": str(model)})
 
 
 def _config(stage: str) -> str:

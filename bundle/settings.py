@@ -120,7 +120,7 @@ VIEWS = ("auto", "crop", "photograph")
 SETTINGS: dict[str, Setting] = {
     "bundle_root": Setting("Folder of the bundle, which holds `configs` and `models`.", "path"),
     "checkpoint": Setting("Weights to start from: a `model.pt` of training or adaptation.", "path", optional=True),
-    "dataset_dir": Setting("Folder of photographs; if it has a subfolder `image`, only that is read.", "path", optional=True),
+    "dataset_dir": Setting("Folder of photographs; only its subfolder `image` if it has one.", "path", optional=True),
     "output_dir": Setting("Folder that receives the results.", "path"),
     "model_file": Setting("File that receives the trained weights.", "path"),
     "label_format": Setting("How labels are stored.", "text", choices=("index", "refuge", "pair")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from inspect import signature
 from os import PathLike
 from pathlib import Path
@@ -48,12 +48,18 @@ def exit_status(unreadable: Collection[str]) -> None:
         raise SystemExit(1)
 
 
-def run_stage(stage: str, config_file: str | PathLike[str] | Sequence[str] = (), **overrides: Any) -> int:
+def run_stage(
+    stage: str,
+    config_file: str | PathLike[str] | Sequence[str] = (),
+    ready: Callable[[ConfigWorkflow], None] = lambda workflow: None,
+    **overrides: Any,
+) -> int:
     """Run a stage in this process.
 
     Args:
         stage: a name of ``STAGES``.
         config_file: its config, or several that are merged; the bundle's own by default.
+        ready: called with the stage's workflow before it runs.
         overrides: keys of its config; nested ones with ``#``, such as ``**{"train#optimizer#lr": 1e-4}``.
             ``logging_file=False`` leaves logging as it is.
 
@@ -83,6 +89,7 @@ def run_stage(stage: str, config_file: str | PathLike[str] | Sequence[str] = (),
     try:
         with bare_call_errors():
             workflow.initialize()
+            ready(workflow)
             workflow.run()
     except SystemExit as end:
         # The last step of a stage ends a command with this.

@@ -12,9 +12,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MARK", "OUTPUTS", "own_names", "read_mark"]
+__all__ = ["LOG", "MARK", "OUTPUTS", "own_names", "read_mark"]
 
 MARK = ".fundus.json"
+LOG = "fundus.log"
+"""What the command ``fundus`` writes besides a stage's outputs."""
 _TRAINING = ("model.pt", "resume.pt", "events")
 _PSEUDO_LABELS = ("pseudo_labels", "prototypes.pt", "refinement.csv")
 _SCORES = ("metrics.json", "metrics.csv")
@@ -28,9 +30,9 @@ OUTPUTS = {
 """What each stage writes to its output folder."""
 _TABLES = {
     "report.csv": b"image,status,vcdr,",
-    "refinement.csv": b"image,",
-    "metrics.csv": b"image,",
-    "adaptation.json": b"{",
+    "refinement.csv": b"image,area_share_disc,",
+    "metrics.csv": b"image,optic_disc_dice,",
+    "adaptation.json": b'{\n  "recipe": ',
 }
 
 
