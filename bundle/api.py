@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,11 +18,12 @@ from typing import Any
 import numpy as np
 from monai.bundle import ConfigParser
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
 from bundle.arguments import settled
 from bundle.data.array_reader import ArrayReader
 from bundle.data.limits import MIN_SIDE
-from bundle.errors import bare_call_errors
+from bundle.errors import CallError, bare_call_errors
 from bundle.results import Adaptation, Model, Segmentation
 from bundle.settings import check_overrides, known_keys
 from bundle.stages import BUNDLE_ROOT, STAGES, run_stage
@@ -30,7 +32,7 @@ __all__ = ["adapt", "load", "segment"]
 
 logger = logging.getLogger(__name__)
 
-Photograph = str | PathLike[str] | NDArray[np.uint8]
+Photograph = str | PathLike[str] | NDArray[np.uint8] | Image.Image
 _OURS = ("bundle_root", "checkpoint", "dataset_dir", "items", "network", "output_dir")
 
 
@@ -58,7 +60,8 @@ def segment(
     Label maps have the photographs' own size, and all of them are kept in memory.
 
     Args:
-        photographs: a folder; a file; an array H x W x 3 or H x W of uint8, upright; or several files and arrays.
+        photographs: a folder; a file; an array H x W x 3 or H x W of uint8, upright; a picture of Pillow's, which is
+            turned upright as its EXIF says; or several files, arrays and pictures.
         model: the shipped one by default.
         settings: keys of ``configs/inference.json``, such as ``view`` and ``max_uncertainty``.
 
@@ -67,11 +70,13 @@ def segment(
         gets one too.
 
     Raises:
-        CallError: there is no such folder, or no photograph in it.
-        ValueError: an array that is no photograph, or there is no such key.
+        CallError: there is no such folder or file, or no photograph in the folder.
+        ValueError: something that is no photograph, or there is no such key.
     """
-    alone = isinstance(photographs, str | PathLike | np.ndarray)
-    given: list[Any] = [photographs] if alone else list(photographs)  # type: ignore[arg-type]
+    alone = isinstance(photographs, str | PathLike | np.ndarray | Image.Image)
+    if not alone and not isinstance(photographs, Iterable):
+        raise ValueError(_NO_PHOTOGRAPH.format(0, type(photographs).__name__))
+    given = [_known(each, i) for i, each in enumerate([photographs] if alone else photographs)]  # type: ignore[arg-type]
     arrays = {f"array {i}": _checked(each, i) for i, each in enumerate(given) if isinstance(each, np.ndarray)}
     if not given:
         return []
@@ -89,7 +94,9 @@ def segment(
         },
     }
     names = [str(i) if isinstance(each, np.ndarray) else str(each) for i, each in enumerate(given)]
-    folder = alone and not arrays and not Path(given[0]).is_file()
+    folder = alone and not arrays and Path(given[0]).expanduser().is_dir()
+    if alone and not arrays and not folder and not os.path.exists(Path(given[0]).expanduser()):  # noqa: PTH110
+        raise CallError(f"there is no file or folder {given[0]}.", "Pass a photograph, or a folder of them.")
     if folder:
         ours["dataset_dir"] = names[0]
     else:
@@ -156,6 +163,22 @@ def _parser(stage: str, settings: Mapping[str, Any], **ours: Any) -> ConfigParse
     check_overrides(stage, settings, known_keys([configs / f"{STAGES[stage]}.json"]))
     parser.update(settled(dict(settings) | ours))
     return parser
+
+
+_NO_PHOTOGRAPH = "photograph {} is of type {}; pass a file, an array or a picture of Pillow's."
+
+
+def _known(photograph: Any, number: int) -> Any:
+    """A file, or an array.
+
+    Raises:
+        ValueError: it is neither, nor a picture of Pillow's.
+    """
+    if isinstance(photograph, Image.Image):
+        return np.asarray(ImageOps.exif_transpose(photograph).convert("RGB"))
+    if not isinstance(photograph, str | PathLike | np.ndarray):
+        raise ValueError(_NO_PHOTOGRAPH.format(number, type(photograph).__name__))
+    return photograph
 
 
 def _checked(array: NDArray[Any], number: int) -> NDArray[np.uint8]:

@@ -149,7 +149,7 @@ def test_adapting_is_the_command_s_and_its_model_segments(tmp_path):
     settings: dict[str, Any] = TINY | {"view": "crop", "image_size": 64, "seed": 5}
     source = load(tmp_path / "start.pt", **TINY)
     adapted = adapt(tmp_path / "target", tmp_path / "door", "bn", source, **settings)
-    folders = {"dataset_dir": str(tmp_path / "target"), "output_dir": str(tmp_path / "command")}
+    folders: dict[str, Any] = {"dataset_dir": str(tmp_path / "target"), "output_dir": str(tmp_path / "command")}
     run_stage("adaptation", recipe="bn", checkpoint=str(tmp_path / "start.pt"), **folders, **settings)
     expected = torch.load(tmp_path / "command" / "model.pt", weights_only=True)
     state = adapted.model.network.state_dict()

@@ -23,6 +23,8 @@ __all__ = ["DiscLocator", "MIN_PIXELS", "load_locator", "locator_for", "locator_
 MIN_PIXELS = 12
 # Blurred photographs have 0.9 at the first look, false findings up to 0.8: at the usual threshold this parts them.
 _UNCONFIRMED = 0.6
+# Of a second disc: two eyes of one person are alike, and exudates or a reflection are smaller, duller or ragged.
+_LIKE_AREA, _LIKE_MEAN, _LIKE_SOLIDITY = 0.3, 0.87, 0.85
 
 
 def locator_network(pretrained: bool = False, dropout: float = 0.0) -> DiscCupUNet:
@@ -72,7 +74,9 @@ class DiscLocator:
     there, or another one, the first finding stands with 0.6 of its confidence.
 
     The confidence is the product of three shares, each 1 for a plain disc: the mean probability within the component,
-    the component's part of everything that was called disc, and its area's part of its convex hull's.
+    the component's part of everything that was called disc, and its area's part of its convex hull's. Where a second
+    component is a disc of like size, as in a picture of two eyes, the two do not count against each other, and the
+    location says that there is a rival.
 
     Args:
         network: gives logits of background and disc, B x 2 x size x size.
@@ -124,7 +128,7 @@ class DiscLocator:
             and math.dist((first.x, first.y), (second.x, second.y)) < first.diameter / 2
             and 0.6 < second.diameter / first.diameter < 1.6
         ):
-            return second
+            return replace(second, rival=first.rival)
         # From close by, a blurred photograph shows less of a disc than from afar.
         return replace(first, confidence=_UNCONFIRMED * first.confidence)
 
@@ -135,12 +139,14 @@ class DiscLocator:
         components, count = measure.label(p >= 0.5, return_num=True)
         if not count:
             return None
-        found = max(measure.regionprops(components, intensity_image=p), key=lambda region: region.area)
+        regions = sorted(measure.regionprops(components, intensity_image=p), key=lambda region: -region.area)
+        found, rivals = regions[0], [region for region in regions[1:2] if _is_like(region, regions[0])]
         if found.area < MIN_PIXELS:
             return None
         x, y = found.centroid_weighted
         scale = side / self.size
-        confidence = found.intensity_mean * found.area / (p >= 0.5).sum() * found.area / found.area_convex
+        called_disc = (p >= 0.5).sum() - sum(rival.area for rival in rivals)
+        confidence = found.intensity_mean * found.area / called_disc * found.area / found.area_convex
         if confidence < self.min_confidence:
             return None
         return DiscLocation(
@@ -149,6 +155,7 @@ class DiscLocator:
             y=float(top + (y + 0.5) * scale - 0.5),
             diameter=2 * math.sqrt(found.area / math.pi) * scale,
             confidence=min(float(confidence), 1.0),
+            rival=bool(rivals),
         )
 
     def _disc_probability(self, view: torch.Tensor) -> NDArray[np.float32]:
@@ -157,6 +164,15 @@ class DiscLocator:
         with torch.inference_mode():
             p = self.network(scaled).softmax(dim=1)[0, 1]
         return np.asarray(p.float().cpu())
+
+
+def _is_like(region: Any, largest: Any) -> bool:
+    """Whether a component is as much of a disc as the largest one is."""
+    return bool(
+        region.area >= max(MIN_PIXELS, _LIKE_AREA * largest.area)
+        and region.intensity_mean >= _LIKE_MEAN
+        and region.solidity >= _LIKE_SOLIDITY
+    )
 
 
 def padded_square(

@@ -6,7 +6,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from monai.data import MetaTensor
+from numpy.typing import NDArray
 
 from bundle.morphometry.cup_disc import measure
 from bundle.morphometry.laterality import Laterality, guess_laterality
@@ -17,12 +19,17 @@ from bundle.uncertainty.sharpness import sharpness
 
 __all__ = ["Assessor"]
 
+_LEAST_FIT, _MOST_FIT = 0.7, 1.4
+"""Height of a disc's contour, as shares of the diameter that the search found; of 120 good ones 0.9 to 1.2."""
+_TRACE, _GREY_SHARE = 6, 0.999
+"""Difference between channels that is no colour yet, and the share of pixels with less of it in a grey picture."""
+
 
 class Assessor:
     """Says of a prediction all that is said of it, and writes nothing.
 
     Args:
-        dataset_dir: results name photographs by their path relative to it.
+        dataset_dir: results name photographs by their path relative to it; by their names alone if it is None.
         max_uncertainty: a photograph whose disc or cup is above it (1 - expected Dice) is to be reviewed, in [0, 1].
         uncertainty_scale: the model's uncertainty is divided by it before anything is said of it, in (0, 1]
             (see ``bundle.uncertainty.scale``).
@@ -35,7 +42,7 @@ class Assessor:
 
     def __init__(
         self,
-        dataset_dir: str | Path,
+        dataset_dir: str | Path | None,
         max_uncertainty: float = 0.08,
         uncertainty_scale: float = 1.0,
         min_confidence: float = 0.7,
@@ -44,7 +51,7 @@ class Assessor:
         guess_eye: bool = True,
         rim_sector: float = 30.0,
     ) -> None:
-        self.root = Path(dataset_dir).expanduser().absolute()
+        self.root = None if dataset_dir is None else Path(dataset_dir).expanduser().absolute()
         self.max_uncertainty = max_uncertainty
         self.uncertainty_scale = uncertainty_scale
         self.min_confidence = min_confidence
@@ -92,8 +99,18 @@ class Assessor:
             "unlike anything seen in training": prediction.norm_distance > self.max_distance,
             "disc found with low confidence": float(_known(prediction, "disc_confidence", 1.0)) < self.min_confidence,
             "no cup visible": not has_cup,
+            "two discs: cut the picture, one eye each": bool(_known(prediction, "disc_rival", False)),
+            "a picture without colour": _is_colourless(prediction.photograph),
+            "implausible contour: it is not of the size of the disc that was found": self._misfit(prediction),
         }
         return [reason for reason, applies in checks.items() if applies]
+
+    @staticmethod
+    def _misfit(prediction: Prediction) -> bool:
+        """Whether the contour is not of the size of the disc that was found, as where a disc is painted over."""
+        found = float(_known(prediction, "disc_diameter", math.nan))
+        height = measure(prediction.label, borders=prediction.borders).disc_height_px
+        return not math.isnan(found) and not _LEAST_FIT <= height / found <= _MOST_FIT
 
     def _uncertainties(self, prediction: Prediction) -> list[float]:
         """Of disc and cup, in [0, 1]."""
@@ -106,10 +123,15 @@ class Assessor:
         return guess_laterality(prediction.photograph, prediction.label) if self.guess_eye else Laterality()
 
     def _relative(self, path: Path) -> str:
-        try:
-            return path.relative_to(self.root).as_posix()
-        except ValueError:
+        if self.root is None or not path.is_relative_to(self.root):
             return path.name
+        return path.relative_to(self.root).as_posix()
+
+
+def _is_colourless(photograph: NDArray[np.uint8]) -> bool:
+    """Whether a photograph shows greys alone, as red-free ones do; compression may add a trace of colour."""
+    sample = photograph[::4, ::4].astype(np.int16)
+    return bool((np.ptp(sample, axis=-1) <= _TRACE).mean() > _GREY_SHARE)
 
 
 def _known(prediction: Prediction, key: str, default: Any) -> Any:

@@ -30,12 +30,14 @@ class DiscLocation:
         y: row of its centre, in pixels.
         diameter: its mean diameter, in pixels.
         confidence: how sure the search is, in [0, 1].
+        rival: whether the photograph shows another disc like this one.
     """
 
     x: float
     y: float
     diameter: float
     confidence: float
+    rival: bool = False
 
 
 class DiscViewd(MapTransform, InvertibleTransform):
@@ -46,7 +48,8 @@ class DiscViewd(MapTransform, InvertibleTransform):
     image that is searched; the others get the same view.
 
     The meta data of every key receive ``view`` (``crop`` or ``photograph``) and ``disc_confidence``
-    (in [0, 1]; 0 means that no disc was found, the view is then the whole photograph).
+    (in [0, 1]; 0 means that no disc was found, the view is then the whole photograph), and, where the disc was found,
+    ``disc_diameter`` (pixels of the photograph) and ``disc_rival`` (whether there is another one like it).
 
     Args:
         keys: images and labels, C x W x H.
@@ -100,22 +103,29 @@ class DiscViewd(MapTransform, InvertibleTransform):
 
     def box(self, image: torch.Tensor) -> tuple[int, int, int, str, float]:
         """Left, top and side (pixels) of the view of ``image``, its kind, and the confidence that a disc is there."""
-        width, height = image.shape[1:]
-        whole = max(width, height)
-        left, top = (width - whole) // 2, (height - whole) // 2
         if self.view == "crop" or self.locate is None:
-            return left, top, whole, "crop", 1.0
-        disc = self.locate(image)
+            return (*_whole(image), "crop", 1.0)
+        return self._box(image, self.locate(image))
+
+    def _box(self, image: torch.Tensor, disc: DiscLocation | None) -> tuple[int, int, int, str, float]:
         if disc is None:
-            return left, top, whole, "photograph", 0.0
-        if self.view == "auto" and disc.diameter >= self.crop_share * whole:
-            return left, top, whole, "crop", disc.confidence
+            return (*_whole(image), "photograph", 0.0)
+        if self.view == "auto" and disc.diameter >= self.crop_share * max(image.shape[1:]):
+            return (*_whole(image), "crop", disc.confidence)
         side = max(16, round(disc.diameter / self.disc_share))
         return round(disc.x - side / 2), round(disc.y - side / 2), side, "photograph", disc.confidence
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        left, top, side, view, confidence = self.box(d[self.first_key(d)])
+        image, disc = d[self.first_key(d)], None
+        if self.view == "crop" or self.locate is None:
+            left, top, side, view, confidence = self.box(image)
+        else:
+            disc = self.locate(image)
+            left, top, side, view, confidence = self._box(image, disc)
+        known = {"view": view, "disc_confidence": confidence}
+        if disc is not None:
+            known |= {"disc_diameter": disc.diameter, "disc_rival": disc.rival}
         for key in self.key_iterator(d):
             width, height = d[key].shape[1:]
             before_x, before_y = max(0, -left), max(0, -top)
@@ -126,7 +136,7 @@ class DiscViewd(MapTransform, InvertibleTransform):
             slices = (slice(start_x, start_x + side), slice(start_y, start_y + side))
             d[key] = self._resized(key, self.crop(padded, slices))
             if isinstance(d[key], MetaTensor):
-                d[key].meta.update(view=view, disc_confidence=confidence)
+                d[key].meta.update(known)
         return d
 
     def _resized(self, key: Hashable, square: torch.Tensor) -> torch.Tensor:
@@ -153,3 +163,10 @@ class DiscViewd(MapTransform, InvertibleTransform):
                 cropped = self.on_return(cropped)
             d[key] = self.pad.inverse(self.crop.inverse(cropped))
         return d
+
+
+def _whole(image: torch.Tensor) -> tuple[int, int, int]:
+    """Left, top and side of the smallest square around the middle of an image that holds all of it."""
+    width, height = image.shape[1:]
+    side = max(width, height)
+    return (width - side) // 2, (height - side) // 2, side

@@ -19,6 +19,7 @@ from bundle.report.prediction import Prediction
 from bundle.results import Segmentation
 
 WIDTH, HEIGHT = 60, 40
+COLOUR = torch.tensor([150.0, 80.0, 40.0])[:, None, None]
 DISC, CUP = (30, 5, 50, 25, 1), (35, 8, 45, 20, 2)
 
 
@@ -29,12 +30,12 @@ def predicted(
     distance: float = 0.0,
     **known: object,
 ) -> Prediction:
-    """Rectangles (left, top, right, bottom, value), drawn one over the other, on a grey photograph."""
+    """Rectangles (left, top, right, bottom, value), drawn one over the other, on a photograph of one colour."""
     label = torch.zeros(WIDTH, HEIGHT, dtype=torch.uint8)
     for left, top, right, bottom, value in boxes:
         label[left:right, top:bottom] = value
     view = MetaTensor(torch.zeros(3, 16, 16), meta={"disc_confidence": 0.9, "laterality": ""} | known)
-    item = {"image": view, "photograph": torch.full((3, WIDTH, HEIGHT), 90.0)}
+    item = {"image": view, "photograph": COLOUR.expand(3, WIDTH, HEIGHT)}
     return Prediction.of(path, item, {"pred": label, "expected_dice": expected_dice, "norm_distance": distance})
 
 
@@ -181,3 +182,24 @@ def test_a_result_comes_back_from_json_without_its_label() -> None:
 def test_an_unknown_status_is_refused() -> None:
     with pytest.raises(ValueError, match="doubtful"):
         Segmentation("x.png", "doubtful")
+
+
+@pytest.mark.parametrize(
+    ("known", "reason"),
+    [
+        ({"disc_rival": True}, "two discs: cut the picture, one eye each"),
+        ({"disc_diameter": 20.0}, ""),
+        ({"disc_diameter": 14.0}, "implausible contour: it is not of the size of the disc that was found"),
+        ({"disc_diameter": 30.0}, "implausible contour: it is not of the size of the disc that was found"),
+    ],
+)
+def test_what_the_search_saw_gives_reasons(known: dict[str, Any], reason: str) -> None:
+    assert assess(predicted(DISC, CUP, **known)).reason == reason
+
+
+@pytest.mark.parametrize(("trace", "colourless"), [(0.0, True), (5.0, True), (20.0, False)])
+def test_a_picture_without_colour_is_told_though_compression_leaves_a_trace(trace: float, colourless: bool) -> None:
+    prediction = predicted(DISC, CUP)
+    grey = np.full((HEIGHT, WIDTH, 3), 90.0) + [trace, 0.0, 0.0]
+    result = assess(prediction._replace(photograph=grey.astype(np.uint8)))
+    assert ("a picture without colour" in result.reason) == colourless
