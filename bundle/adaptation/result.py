@@ -19,7 +19,7 @@ from bundle.io.files import atomic_write
 from bundle.io.provenance import model_identity
 from bundle.networks.nested_classes import CLASSES
 from bundle.networks.weights import has_finite_weights, load_weights, save_weights
-from bundle.uncertainty.scale import scale_of_change
+from bundle.uncertainty.scale import SCALE_NOTE, scale_of_change, uncertainty_scale
 
 __all__ = ["AdaptationResult"]
 
@@ -33,7 +33,7 @@ class AdaptationResult:
     diverged, those of the last good epoch. The record (``kept`` and ``reason``) and the log then say so.
 
     Args:
-        output_dir: receives ``model.pt`` and ``adaptation.json``.
+        output_dir: receives ``model.pt``, whose notes hold the ``uncertainty_scale``, and ``adaptation.json``.
         network: the adapted network.
         facts: what to record besides the measures, such as recipe and seed.
         checkpoint: the source's weights.
@@ -84,12 +84,14 @@ class AdaptationResult:
         harm = self._harm(before.summary, after.summary)
         if harm:
             load_weights(self.network, self.checkpoint)
-        save_weights(self.network, self.output_dir / "model.pt")
+        scale = uncertainty_scale(self.checkpoint)
+        if not harm:
+            scale = scale_of_change(before.summary["uncertainty"], after.summary["uncertainty"], scale)
+        save_weights(self.network, self.output_dir / "model.pt", {SCALE_NOTE: scale})
         kept = "source" if harm else f"epoch {self.guard.epoch}" if self.guard is not None and stopped else "adapted"
         reason = "; ".join(filter(None, (stopped, harm)))
         content = {**self.facts, "kept": kept, "reason": reason, "tolerance": self.tolerance}
         content |= {"model": model_identity(self.output_dir / "model.pt")}
-        scale = 1.0 if harm else scale_of_change(before.summary["uncertainty"], after.summary["uncertainty"])
         content |= {"uncertainty_scale": scale}
         content |= {"before": before.summary, "after": after.summary}
         content |= {"unreadable": dataset.unreadable, "without_disc": sorted(dataset.without_disc)}

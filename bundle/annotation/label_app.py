@@ -55,7 +55,8 @@ def training_settings(config: Mapping[str, Any], changes: Sequence[str]) -> dict
     """``train.json`` for the server: the trained model can be chosen there, and every request trains from the start.
 
     The server passes the items, crops and whole photographs alike. 3D Slicer gives no run id, and MONAI then evaluates
-    everything in the config: all that lists a data set is therefore removed, and one of the two names of the run.
+    everything in the config: all that lists a data set is therefore removed, and one of the two names of the run. A
+    photograph that cannot be used is logged and left out, but does not end the server's task with a status.
 
     Args:
         config: the content of ``configs/train.json``.
@@ -71,6 +72,8 @@ def training_settings(config: Mapping[str, Any], changes: Sequence[str]) -> dict
     """
     settings = {key: value for key, value in config.items() if key not in ("items", "split", "training")}
     settings |= {"model_file": f"$@bundle_root + '/models/{TRAINED}'", "resume": False, "view": "auto"}
+    if "run" in config:
+        settings["run"] = [step for step in config["run"] if "exit_status" not in step]
     for change in changes:
         key, _, text = change.partition("=")
         if key not in config:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +14,16 @@ from PIL import Image
 from skimage.draw import polygon2mask
 
 from bundle.data.listing import list_photographs
-from bundle.errors import CallError
+from bundle.data.names import split_suffix
+from bundle.errors import CallError, UnreadablePhotographError, one_line
 from bundle.io.files import atomic_write
 from bundle.morphometry.cup_disc import Label, region_contours
 from bundle.networks.nested_classes import CLASSES
 from bundle.report.contours import CUP_COLOUR, DISC_COLOUR
 
 __all__ = ["label_of", "polygons_of", "write_labels", "write_polygons"]
+
+logger = logging.getLogger(__name__)
 
 COLOURS = dict(zip(CLASSES, (DISC_COLOUR, CUP_COLOUR), strict=True))
 
@@ -60,9 +64,10 @@ def label_of(path: Path, shape: tuple[int, int]) -> Label:
         H x W of 0 (background), 1 (disc rim) and 2 (cup); a pixel in the cup's polygon is 2, even outside the disc's.
 
     Raises:
-        CallError: the file is not GeoJSON, or an annotation belongs to neither structure.
+        UnreadablePhotographError: the file is not GeoJSON, an annotation belongs to neither structure, or there is no
+            label in it: no polygon of the disc holds a pixel, or the cup lies outside it.
     """
-    remedy = f"Export annotations of the classes {' and '.join(CLASSES)} as GeoJSON."
+    remedy = f"export annotations of the classes {' and '.join(CLASSES)} as GeoJSON"
     masks = {name: np.zeros(shape, bool) for name in CLASSES}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -72,9 +77,15 @@ def label_of(path: Path, shape: tuple[int, int]) -> Label:
             parts = {"Polygon": [geometry["coordinates"]], "MultiPolygon": geometry["coordinates"]}[geometry["type"]]
             for outer, *holes in parts:
                 masks[name] |= _filled(outer, shape) & ~np.any([_filled(hole, shape) for hole in holes], axis=0)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise CallError(f"{path} cannot be read as contours ({error!r}).", remedy) from None
-    return np.where(masks["optic_cup"], 2, masks["optic_disc"]).astype(np.uint8)
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise UnreadablePhotographError(path, f"it cannot be read as contours ({error!r}): {remedy}") from None
+    disc, cup = (masks[name] for name in CLASSES)
+    if not disc.any():
+        what = "a cup without a disc" if cup.any() else "neither disc nor cup"
+        raise UnreadablePhotographError(path, f"it shows {what}: draw the disc, or leave the file out")
+    if cup.any() and not (cup & disc).any():
+        raise UnreadablePhotographError(path, "the cup lies outside the disc: draw both in pixels of the photograph")
+    return np.where(cup, 2, disc).astype(np.uint8)
 
 
 def _filled(ring: Sequence[Sequence[float]], shape: tuple[int, int]) -> np.ndarray:
@@ -101,8 +112,10 @@ def write_polygons(masks: Path, output: Path) -> int:
     return len(paths)
 
 
-def write_labels(polygons: Path, photographs: Path, masks: Path, output: Path) -> int:
+def write_labels(polygons: Path, photographs: Path, masks: Path, output: Path) -> tuple[int, dict[str, str]]:
     """Write a data set for training from the photographs that have corrected polygons.
+
+    Of a file that makes no label (see ``label_of``) nothing is written, and the log names it.
 
     Args:
         polygons: folder of ``<name>.geojson``.
@@ -111,25 +124,41 @@ def write_labels(polygons: Path, photographs: Path, masks: Path, output: Path) -
         output: receives ``image/`` and ``label/``.
 
     Returns:
-        How many labels were written.
+        How many labels were written, and by path why the others were not.
 
     Raises:
-        CallError: there are no polygons, or some belong to an unknown photograph or to one without a mask.
+        CallError: there are no polygons, some belong to an unknown photograph or to one without a mask, or none makes a
+            label. Nothing is written then.
     """
     paths = sorted(polygons.glob("*.geojson"))
     if not paths:
         raise CallError(f"there are no .geojson files in {polygons}.", "Export the corrected contours there.")
     sources = {item["name"]: Path(item["image"]) for item in list_photographs(photographs)}
+    shapes: dict[Path, tuple[int, int]] = {}
     for path in paths:
         mask = masks / f"{path.stem}.png"
         if path.stem not in sources or not mask.is_file():
             missing = mask if path.stem in sources else f"photograph {path.stem} in {photographs}"
             raise CallError(f"{path} has no {missing}.", "Name polygons after the masks that they correct.")
         with Image.open(mask) as picture:
-            label = label_of(path, (picture.height, picture.width))
-        photograph = output / "image" / f"{path.stem}{sources[path.stem].suffix}"
-        with atomic_write(photograph) as temporary:
-            shutil.copyfile(sources[path.stem], temporary)
-        with atomic_write(output / "label" / f"{path.stem}.png") as temporary:
-            Image.fromarray(label).save(temporary)
-    return len(paths)
+            shapes[path] = (picture.height, picture.width)
+    unfit: dict[str, str] = {}
+    for path, shape in shapes.items():
+        try:
+            _write_pair(label_of(path, shape), sources[path.stem], path.stem, output)
+        except UnreadablePhotographError as error:
+            unfit[error.path] = error.reason
+            logger.warning("no label: %s", one_line(str(error)))
+    if len(unfit) == len(paths):
+        first, reason = next(iter(unfit.items()))
+        raise CallError(f"not one of {len(paths)} files makes a label; the first is {first}: {reason}.", "Mend them.")
+    return len(paths) - len(unfit), unfit
+
+
+def _write_pair(label: Label, source: Path, name: str, output: Path) -> None:
+    """Write a label, and a copy of its photograph beside it."""
+    suffix = source.name.removeprefix(split_suffix(source.name)[0])
+    with atomic_write(output / "image" / f"{name}{suffix}") as temporary:
+        shutil.copyfile(source, temporary)
+    with atomic_write(output / "label" / f"{name}.png") as temporary:
+        Image.fromarray(label).save(temporary)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bundle.annotation.learning_curve import Training, draw_curve, measure_curve, replace_table, table_lines
 from bundle.annotation.polygons import write_labels, write_polygons
-from bundle.stages import BUNDLE_ROOT
+from bundle.stages import BUNDLE_ROOT, exit_status
 
 __all__ = ["main"]
 
@@ -28,12 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Raises:
         CallError: there are no files to work on, or they do not belong together.
+        SystemExit: with status 1, when some polygons make no label and all others are written.
     """
     call = parse(arguments)
     if call.command == "polygons":
         print(f"{write_polygons(call.masks, call.output)} files in {call.output}")
     elif call.command == "labels":
-        print(f"{write_labels(call.polygons, call.photographs, call.masks, call.output)} labels in {call.output}")
+        count, unfit = write_labels(call.polygons, call.photographs, call.masks, call.output)
+        print(f"{count} labels in {call.output}")
+        exit_status(unfit)
     else:
         run_curve(call)
 

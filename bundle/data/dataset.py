@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import ignite.distributed as idist
@@ -11,23 +12,44 @@ from monai.data import Dataset, MetaTensor, list_data_collate
 
 from bundle.errors import CallError, UnreadablePhotographError, find_error, one_line
 
-__all__ = ["PhotographDataset", "collate_readable"]
+__all__ = ["LeftOut", "PhotographDataset", "collate_readable"]
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """What a data set gives in the place of an item that is of no use.
+
+    It travels with the batch, from a worker process too, until ``PhotographDataset.note`` takes it down.
+
+    Attributes:
+        name: the item's.
+        fault: of a file that cannot be read, ``<path>: <reason>`` in one line; empty for want of a disc.
+        reason: why the file cannot be read, in words for the report; empty for want of a disc.
+    """
+
+    name: str
+    fault: str = ""
+    reason: str = ""
+
+
 class PhotographDataset(Dataset):
-    """MONAI's ``Dataset`` of ``transform(item)``, with None in the place of what cannot be read.
+    """MONAI's ``Dataset`` of ``transform(item)``, with a ``LeftOut`` in the place of what is of no use.
+
+    ``PhotographLoader`` takes these out of its batches and has them noted in the process that it works for. Whoever
+    asks for items otherwise calls ``note`` with them.
 
     Args:
         data: items with at least ``image`` (a path) and ``name``.
         transform: from the item to the view; it must not be random if ``cache_num`` is above 0.
-        cache_num: how many transformed items to keep in memory, which bounds it.
+        cache_num: how many transformed items to keep in memory, which bounds it; a worker process keeps its own, and
+            no longer than one pass.
         discs_only: pass over photographs in which the search found no disc, as adaptation must.
 
     Attributes:
-        unreadable: reason by name, of the items that were asked for and could not be read.
-        without_disc: names of the items that were passed over for want of a disc.
+        unreadable: reason by name, of the items that were noted because they could not be read.
+        without_disc: names of the items that were noted for want of a disc.
     """
 
     def __init__(
@@ -44,9 +66,18 @@ class PhotographDataset(Dataset):
         if index in self._cache:
             return _copy(self._cache[index])
         item = super().__getitem__(index)
-        if item is not None and len(self._cache) < self.cache_num:
+        if not isinstance(item, LeftOut) and len(self._cache) < self.cache_num:
             self._cache[index] = _copy(item)
         return item
+
+    def note(self, left_out: LeftOut) -> None:
+        """Remember an item of no use, and log the first time that it could not be read."""
+        if not left_out.fault:
+            self.without_disc.add(left_out.name)
+            return
+        if left_out.name not in self.unreadable:
+            logger.warning("unreadable: %s", left_out.fault)
+        self.unreadable[left_out.name] = left_out.reason
 
     def require_one(self) -> None:
         """Refuse to go on when every photograph was asked for and none is of use; of several processes, in all of them.
@@ -82,14 +113,9 @@ class PhotographDataset(Dataset):
             cause = find_error(error, UnreadablePhotographError)
             if cause is None:
                 raise
-            name = self.data[index]["name"]
-            if name not in self.unreadable:
-                logger.warning("unreadable: %s", one_line(str(cause)))
-            self.unreadable[name] = cause.reason
-            return None
+            return LeftOut(self.data[index]["name"], one_line(str(cause)), cause.reason)
         if self.discs_only and item["image"].meta.get("disc_confidence", 1.0) == 0:
-            self.without_disc.add(item["name"])
-            return None
+            return LeftOut(item["name"])
         return item
 
 
@@ -109,7 +135,7 @@ def collate_readable(batch: Sequence[Any]) -> Any:
 
     A single item is not copied, because a photograph of many megapixels is large.
     """
-    readable = [item for item in batch if item is not None]
+    readable = [item for item in batch if not isinstance(item, LeftOut)]
     if len(readable) != 1:
         return list_data_collate(readable) if readable else {}
     (item,) = readable

@@ -17,7 +17,7 @@ class DealtBatches(Sampler):
     """This process's batches of photographs in their order: every W-th of those that a single process would see.
 
     Where they do not go round, the last is an empty list, so that every process counts as many steps. Collate with
-    ``bundle.datasets.collate_readable``, which makes an empty batch of it.
+    ``bundle.data.dataset.collate_readable``, which makes an empty batch of it.
 
     Args:
         data: the photographs.

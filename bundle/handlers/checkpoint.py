@@ -14,6 +14,7 @@ from ignite.handlers import Checkpoint, EMAHandler
 
 from bundle.io.files import save_atomically
 from bundle.networks.weights import has_finite_weights, save_weights
+from bundle.uncertainty.scale import NOT_ADAPTED
 
 __all__ = ["AverageStart", "ResumableCheckpoint", "WeightsSaver"]
 
@@ -101,7 +102,7 @@ class ResumableCheckpoint:
 
 
 class WeightsSaver:
-    """Write a network's weights when the run completes, and remove the files that only a resumed run needs.
+    """Write a trained network's weights when the run completes, and remove the files that only a resumed run needs.
 
     Only the first of several processes writes.
 
@@ -121,6 +122,6 @@ class WeightsSaver:
 
     @idist.one_rank_only()
     def __call__(self, engine: Engine) -> None:
-        save_weights(self.network, self.path)
+        save_weights(self.network, self.path, NOT_ADAPTED)
         for path in self.obsolete:
             Path(path).unlink(missing_ok=True)

@@ -11,13 +11,21 @@ from torch import nn
 
 from bundle.errors import CallError
 from bundle.io.files import save_atomically
+from bundle.networks.notes import with_notes
 
 __all__ = ["has_finite_weights", "load_weights", "ready_network", "save_weights"]
 
 
-def save_weights(network: torch.nn.Module, path: str | Path) -> None:
-    """Write a network's state dict as plain contiguous tensors, which load whatever memory format the run used."""
-    save_atomically({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, path)
+def save_weights(network: torch.nn.Module, path: str | Path, notes: Mapping[str, float] | None = None) -> None:
+    """Write a network's state dict as plain contiguous tensors, which load whatever memory format the run used.
+
+    Args:
+        network: what is written.
+        path: the file, replaced as a whole.
+        notes: what the file says of the weights, see ``with_notes``; None for nothing.
+    """
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    save_atomically(state if notes is None else with_notes(state, notes), path)
 
 
 def has_finite_weights(module: torch.nn.Module) -> bool:

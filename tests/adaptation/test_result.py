@@ -134,20 +134,14 @@ def test_how_much_surer_adapting_made_the_model_goes_with_its_weights(
     assert uncertainty_scale(out / "renamed.pt") == pytest.approx(scale)
 
 
-def test_weights_without_a_record_of_their_own_are_taken_at_their_word(network, source, tmp_path):
-    out = tmp_path / "out"
-    result = AdaptationResult(out, network, {}, source)
-    result(measured(0.9, uncertainty=0.06), measured(0.9, uncertainty=0.03), NOTHING_LEFT_OUT)
-    record = out / "adaptation.json"
-    content = json.loads(record.read_text())
-    shutil.copyfile(source, out / "other.pt")
-    for other in (source, out / "other.pt", out / "none.pt"):
-        assert uncertainty_scale(other) == 1
-    for text in ("", "[]", "{}", json.dumps(content | {"uncertainty_scale": "x"}), json.dumps(content | {"model": 1})):
-        record.write_text(text)
-        assert uncertainty_scale(out / "model.pt") == 1
-    record.write_text(json.dumps(content | {"uncertainty_scale": 0}))
-    assert uncertainty_scale(out / "model.pt") == 0.1
+def test_a_model_that_is_adapted_again_keeps_what_the_first_time_made_of_it(network, source, tmp_path):
+    for folder, start in (("once", source), ("twice", tmp_path / "once" / "model.pt")):
+        result = AdaptationResult(tmp_path / folder, network, {}, start, tolerance=0.01)
+        result(measured(0.9, uncertainty=0.06), measured(0.9, uncertainty=0.03), NOTHING_LEFT_OUT)
+    assert uncertainty_scale(tmp_path / "twice" / "model.pt") == pytest.approx(0.25)
+    harmful = AdaptationResult(tmp_path / "harm", network, {}, tmp_path / "twice" / "model.pt", tolerance=0.01)
+    harmful(measured(0.9, uncertainty=0.06), measured(0.5, uncertainty=0.03), NOTHING_LEFT_OUT)
+    assert uncertainty_scale(tmp_path / "harm" / "model.pt") == pytest.approx(0.25)
 
 
 def test_weights_that_are_no_numbers_are_never_written(network, source, tmp_path):

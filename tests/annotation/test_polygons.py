@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bundle.annotation.polygons import label_of, polygons_of
-from bundle.errors import CallError
+from bundle.errors import UnreadablePhotographError
 from bundle.synthetic.phantoms.photographs import make_crop
 from tests.annotation.geojson import feature, save, square
 
@@ -65,6 +65,26 @@ def test_polygons_that_were_drawn_by_hand_are_filled(tmp_path):
 )
 def test_polygons_that_cannot_be_read_are_named(content, tmp_path):
     path = save(tmp_path / "bad.geojson", content)
-    with pytest.raises(CallError, match=r"bad\.geojson") as caught:
+    with pytest.raises(UnreadablePhotographError, match=r"bad\.geojson") as caught:
         label_of(path, (9, 9))
-    assert "\n" not in caught.value.message
+    assert "\n" not in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("features", "reason"),
+    [
+        ([], "neither disc nor cup"),
+        ([feature("optic_cup", [square(1, 1, 5, 5)])], "a cup without a disc"),
+        ([feature("optic_disc", [square(20, 20, 30, 30)])], "neither disc nor cup"),
+        (
+            [feature("optic_disc", [square(1, 1, 1.2, 1.2)]), feature("optic_cup", [square(1, 1, 5, 5)])],
+            "without a disc",
+        ),
+        ([feature("optic_disc", [square(1, 1, 4, 4)]), feature("optic_cup", [square(5, 5, 8, 8)])], "outside the disc"),
+    ],
+)
+def test_polygons_that_make_no_label_are_refused_with_the_reason(features, reason, tmp_path):
+    path = save(tmp_path / "bad.geojson", {"type": "FeatureCollection", "features": features})
+    with pytest.raises(UnreadablePhotographError, match=reason) as caught:
+        label_of(path, (9, 9))
+    assert caught.value.path == str(path)

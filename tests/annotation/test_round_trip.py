@@ -62,3 +62,36 @@ def test_polygons_without_their_photograph_or_mask_are_refused(exported):
         path.unlink()
     with pytest.raises(CallError, match=r"no \.geojson"):
         labels(exported)
+
+
+def test_a_file_that_makes_no_label_is_named_and_nothing_is_written_for_it(exported, caplog):
+    empty, discless, sound = sorted((exported / "polygons").iterdir())
+    save(empty, {"type": "FeatureCollection", "features": []})
+    save(discless, [feature("optic_cup", [square(10, 20, 50, 60)])])
+    with pytest.raises(SystemExit) as ended:
+        labels(exported)
+    assert ended.value.code == 1
+    for kind in ("image", "label"):
+        assert [path.stem for path in (exported / "corrected" / kind).iterdir()] == [sound.stem]
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2
+    assert str(empty) in said[0]
+    assert "neither disc nor cup" in said[0]
+    assert str(discless) in said[1]
+    assert "a cup without a disc" in said[1]
+
+
+def test_where_no_file_makes_a_label_nothing_is_written(exported):
+    for path in (exported / "polygons").iterdir():
+        save(path, [])
+    with pytest.raises(CallError, match="not one of 3 files makes a label"):
+        labels(exported)
+    assert not (exported / "corrected").exists()
+
+
+def test_a_photograph_keeps_all_of_its_suffix(exported):
+    (polygon, *_) = sorted((exported / "polygons").iterdir())
+    photograph = exported / "in" / "image" / f"{polygon.stem}.png"
+    photograph.rename(photograph.with_name(f"{polygon.stem}.nii.gz"))
+    labels(exported)
+    assert (exported / "corrected" / "image" / f"{polygon.stem}.nii.gz").is_file()

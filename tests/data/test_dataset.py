@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 from PIL import Image
 
-from bundle.data.dataset import PhotographDataset, collate_readable
+from bundle.data.dataset import LeftOut, PhotographDataset, collate_readable
 from bundle.data.photograph_reader import PhotographReader
 from bundle.transforms.disc_view import DiscViewd
 
@@ -40,11 +40,16 @@ class Counting:
         return self.load(item)
 
 
-def test_an_unreadable_photograph_becomes_none_and_is_recorded_once(items, caplog):
+def test_an_unreadable_photograph_is_left_out_and_noted_once(items, caplog):
     dataset = PhotographDataset(items, Counting())
+    found = [dataset[i] for i in (0, 1, 2, 1)]
+    assert [item.name if isinstance(item, LeftOut) else item["name"] for item in found] == ["a", "b", "c", "b"]
+    assert isinstance(found[1], LeftOut)
+    assert found[1] == found[3]
+    assert dataset.unreadable == {}
     with caplog.at_level(logging.WARNING, logger="bundle.data.dataset"):
-        found = [dataset[i] for i in (0, 1, 2, 1)]
-    assert [item and item["name"] for item in found] == ["a", None, "c", None]
+        for _ in range(2):
+            dataset.note(found[1])
     assert list(dataset.unreadable) == ["b"]
     assert dataset.unreadable["b"]
     assert "b.png" not in dataset.unreadable["b"]
@@ -69,8 +74,8 @@ def test_the_cache_is_bounded_and_gives_equal_items(items, cache_num, loads):
     for _ in range(2):
         for i in range(3):
             one, other = plain[i], dataset[i]
-            if one is None:
-                assert other is None
+            if isinstance(one, LeftOut):
+                assert other == one
                 continue
             assert other["name"] == one["name"]
             assert torch.equal(other["image"].as_tensor(), one["image"].as_tensor())
@@ -101,5 +106,5 @@ def test_collation_drops_what_could_not_be_read(items):
     assert batch["name"] == ["a", "c"]
     assert batch["image"].shape == (2, 3, 16, 16)
     assert torch.equal(batch["image"][1].as_tensor(), dataset[2]["image"].as_tensor())
-    assert collate_readable([None, None]) == {}
+    assert collate_readable([LeftOut("b"), LeftOut("d")]) == {}
     assert collate_readable([]) == {}

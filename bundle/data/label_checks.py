@@ -1,0 +1,92 @@
+"""Labels that can be read but are hardly meant so."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import ignite.distributed as idist
+import numpy as np
+from monai.utils import ensure_tuple
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bundle.data.label_reader import LabelReader
+from bundle.errors import CallError, UnreadablePhotographError, one_line
+
+__all__ = ["LabelFault", "check_labels", "label_fault"]
+
+logger = logging.getLogger(__name__)
+
+LabelFault = Literal["", "no_disc", "no_cup", "no_rim", "swapped"]
+_WORDS: dict[LabelFault, str] = {
+    "no_disc": "neither disc nor cup",
+    "no_cup": "a disc without a cup",
+    "no_rim": "a cup without a rim around it",
+    "swapped": "a rim inside the cup, as if the two were swapped",
+}
+
+
+def label_fault(label: NDArray[np.uint8]) -> LabelFault:
+    """What is odd about a label; empty if nothing is.
+
+    Args:
+        label: W x H of 0 (background), 1 (disc rim) and 2 (cup).
+
+    Returns:
+        ``no_disc``: nothing is drawn; ``no_cup``: there is a rim alone; ``no_rim``: there is a cup alone; ``swapped``:
+        most of what borders on the background is cup, which is a notch at most where the label is right.
+
+    Example:
+        >>> label = np.zeros((9, 9), np.uint8)
+        >>> label[1:8, 1:8], label[3:6, 3:6] = 1, 2
+        >>> label_fault(label), label_fault((3 - label) * (label > 0)), label_fault(label // 2 * 2)
+        ('', 'swapped', 'no_rim')
+    """
+    found = ndimage.find_objects((label > 0).astype(np.uint8))
+    if not found:
+        return "no_disc"
+    part = label[found[0]]
+    has_rim, has_cup = bool((part == 1).any()), bool((part == 2).any())
+    if not (has_rim and has_cup):
+        return "no_cup" if has_rim else "no_rim"
+    disc = part > 0
+    edge = disc & ~ndimage.binary_erosion(disc)
+    return "swapped" if (part[edge] == 2).mean() > 0.5 else ""
+
+
+def check_labels(items: Sequence[Mapping[str, Any]], label_format: str = "index") -> None:
+    """Open every label before anything is learned from the first, and tell in one go of all that are hardly meant so.
+
+    A line for each ``LabelFault`` names the labels that have it; they are used all the same. Labels that cannot be read
+    are passed over, because whatever reads them next with their photographs tells of them. Only the first of several
+    processes logs.
+
+    Args:
+        items: photographs, of which those with ``label`` (a path, or those of disc and cup) count.
+        label_format: see ``LabelReader``.
+
+    Raises:
+        CallError: cup and rim are swapped in every label that shows both.
+    """
+    reader = LabelReader(label_format)
+    files: dict[LabelFault, list[str]] = {"": [], **{fault: [] for fault in _WORDS}}
+    for item in items:
+        if "label" in item:
+            try:
+                label, _ = reader.get_data(reader.read(item["label"]))
+            except UnreadablePhotographError:
+                continue
+            files[label_fault(label)].append(str(ensure_tuple(item["label"])[0]))
+    if files["swapped"] and not files[""]:
+        raise CallError(
+            f"in every label that shows both, the rim lies inside the cup ({files['swapped'][0]} and "
+            f"{len(files['swapped']) - 1} more).",
+            "Swap the two: 1 is the rim and 2 the cup in the format index, 128 and 0 in refuge.",
+        )
+    total = sum(map(len, files.values()))
+    for fault, words in _WORDS.items():
+        if files[fault] and idist.get_rank() == 0:
+            named = f"all {total}" if len(files[fault]) == total else f"{len(files[fault])} of {total}"
+            logger.warning("%s labels show %s: %s", named, words, one_line(", ".join(files[fault])))
