@@ -17,7 +17,7 @@ from bundle.data.formats import NIFTI_SUFFIXES, check_label_format
 from bundle.data.items import image_metadata
 from bundle.data.limits import check_file, refusal, size_text
 from bundle.data.nifti import nifti_values
-from bundle.data.pictures import opened_picture
+from bundle.data.opened import opened_picture
 from bundle.errors import UnreadablePhotographError
 
 __all__ = ["LabelReader", "SameSized"]
