@@ -142,7 +142,9 @@ def tiff_samples(path: Path, index: int) -> np.ndarray:
         photometric, alone = int(page.photometric), page.samplesperpixel - len(page.extrasamples)
         wanted = 1 if photometric in _GREY else 3 if photometric in _COLOUR else 4 if photometric in _CMYK else 0
         if not wanted or alone < wanted or page.dtype is None:
-            raise UnreadablePhotographError(path, f"its {page.bitspersample}-bit colours are of no kind that is read: {SAVE_AS_PNG}")
+            raise UnreadablePhotographError(
+                path, f"its {page.bitspersample}-bit colours are of no kind that is read: {SAVE_AS_PNG}"
+            )
         _check_segments(path, page)
         values: np.ndarray = page.asarray()
         if page.samplesperpixel > 1 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
