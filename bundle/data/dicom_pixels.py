@@ -81,20 +81,21 @@ def decoded_pixels(path: Path, dataset: pydicom.FileDataset) -> np.ndarray:
 
 
 def _reason(syntax: UID) -> str:
-    packages = next((packages for name, packages in _PACKAGES.items() if syntax.name.startswith(name)), "")
-    installed = decoders(syntax)
+    packages = next((packages for begin, packages in _PACKAGES.items() if syntax.name.startswith(begin)), "")
+    # Without the processes and selection values that follow in some names.
+    name, installed = syntax.name.partition(" (")[0].partition(",")[0], decoders(syntax)
     if not syntax.is_compressed:
         return f"the pixels cannot be decoded (truncated, or stored in an odd way): {COPY_AGAIN}"
     if not installed and not packages:
-        return f"no decoder is known for its compression ({syntax.name}): export it uncompressed, or as JPEG baseline"
+        return f"no decoder is known for its compression ({name}): export it uncompressed, or as JPEG baseline"
     if not installed:
-        return f"its compression ({syntax.name}) needs a decoder: pip install {packages}, or export it uncompressed"
+        return f"its compression ({name}) needs a decoder: pip install {packages}, or export it uncompressed"
     if packages and installed == ("pillow",):
         return (
-            f"the pixels cannot be decoded (truncated, or a variant of {syntax.name} that needs another decoder): "
+            f"the pixels cannot be decoded (truncated, or a variant of {name} that needs another decoder): "
             f"{COPY_AGAIN}, or pip install {packages}"
         )
-    return f"the pixels cannot be decoded (truncated, or a variant of {syntax.name} that is not read): {COPY_AGAIN}"
+    return f"the pixels cannot be decoded (truncated, or a variant of {name} that is not read): {COPY_AGAIN}"
 
 
 def indexed_colours(values: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:

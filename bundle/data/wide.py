@@ -18,7 +18,7 @@ from bundle.errors import UnreadablePhotographError
 __all__ = ["Samples", "byte_values", "wide_samples"]
 
 _OTHER_BYTE = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
-"""Of a colour of 16 bits Pillow keeps one byte, by the last letter of the raw mode; by this letter it keeps the other."""
+"""Pillow keeps one byte of a colour of 16 bits, by the raw mode's last letter; by this letter it keeps the other."""
 _GREY_ALPHA = 4
 """PNG's colour type of grey with transparency."""
 _COLOUR = (2, 6)
