@@ -13,7 +13,7 @@ from monai.data.utils import is_supported_format
 from monai.transforms import MapTransform
 from monai.utils import MetaKeys, ensure_tuple
 
-from bundle.data.formats import check_label_format
+from bundle.data.formats import LABEL_SUFFIXES, check_label_format
 from bundle.data.items import image_metadata
 from bundle.data.label_values import foreground, label_values
 from bundle.data.limits import refusal, size_text
@@ -42,7 +42,7 @@ class LabelReader(ImageReader):
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
         """Whether every file is a picture or a NIfTI array by its suffix."""
-        return bool(is_supported_format(filename, ["png", "bmp", "tif", "tiff", "nii", "nii.gz"]))
+        return bool(is_supported_format(filename, [suffix.lstrip(".") for suffix in LABEL_SUFFIXES]))
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> tuple[str, ...]:
         """The names in ``data``, still to be decoded: one, or ``(disc, cup)`` for ``pair``."""
