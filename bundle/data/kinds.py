@@ -15,29 +15,10 @@ logger = logging.getLogger(__name__)
 _DICOM_INDEX = "dicomdir"
 """A file of this name lists the DICOM files beside it and is none itself, though it starts as they do."""
 _UNMENTIONED = frozenset(
-    [
-        ".csv",
-        ".tsv",
-        ".xls",
-        ".xlsx",
-        ".ods",
-        ".txt",
-        ".md",
-        ".json",
-        ".jsonl",
-        ".yaml",
-        ".yml",
-        ".xml",
-        ".html",
-        ".htm",
-        ".log",
-        ".ini",
-        ".conf",
-        ".db",
-        ".py",
-        ".ipynb",
-        ".pt",
-    ]
+    {
+        *(".csv", ".tsv", ".xls", ".xlsx", ".ods", ".txt", ".md", ".log", ".htm", ".html", ".json", ".jsonl"),
+        *(".yaml", ".yml", ".xml", ".ini", ".conf", ".db", ".py", ".ipynb", ".pt"),
+    }
 )
 """Tables, texts, programs and what the bundle writes: nobody takes them for photographs."""
 

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from monai.utils import optional_import
 from PIL import ImageOps, features
@@ -51,7 +52,8 @@ def _plugin(path: Path) -> type[ImageFile]:
     known = next((plugin for signature, plugin in _PLUGINS if head.startswith(signature)), None)
     if known is not None:
         return known
-    kind, name, package = None, "", ""
+    kind: Any = None
+    name = package = ""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         kind, name, package = WebPImageFile if features.check("webp") else None, "WebP", "--upgrade pillow"
     elif head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"avis"):
@@ -82,7 +84,7 @@ def opened_picture(
     """
     plugin = _plugin(path)
     if plugin is TiffImageFile and page is None:
-        page = find_page(path).index
+        page = find_page(path).number
     with plugin(path) as picture:
         if page:
             picture.seek(page)
@@ -98,7 +100,7 @@ def opened_picture(
         yield picture
 
 
-def _changed(args: str | tuple, raw_mode: Callable[[str], str]) -> str | tuple:
+def _changed(args: Any, raw_mode: Callable[[str], str]) -> Any:
     """A tile's arguments, of which the raw mode is the only or the first."""
     return raw_mode(args) if isinstance(args, str) else (raw_mode(args[0]), *args[1:])
 

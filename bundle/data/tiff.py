@@ -32,7 +32,7 @@ class TiffPage(NamedTuple):
     """The page that holds the photograph.
 
     Attributes:
-        index: its place in the file.
+        number: its place in the file, from 0.
         is_bytes: whether its samples are unsigned and of at most 8 bits, as Pillow reads them.
         is_white_zero: whether 0 is white, which Pillow heeds in pages of bytes and forgets in others.
         by_tifffile: whether ``tiff_samples`` reads it.
@@ -40,7 +40,7 @@ class TiffPage(NamedTuple):
         bits: of a sample.
     """
 
-    index: int
+    number: int
     is_bytes: bool
     is_white_zero: bool
     by_tifffile: bool

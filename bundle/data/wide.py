@@ -57,7 +57,7 @@ def wide_samples(path: Path) -> Samples | None:
     page = find_page(path)
     if page.is_bytes:
         return None
-    values = tiff_samples(path, page.index) if page.by_tifffile else _wide_tiff(path, page)
+    values = tiff_samples(path, page.number) if page.by_tifffile else _wide_tiff(path, page)
     return Samples(values, page.is_white_zero, "TIFF")
 
 
@@ -81,14 +81,14 @@ def _wide_png(path: Path, kind: int) -> np.ndarray:
 
 
 def _wide_tiff(path: Path, page: TiffPage) -> np.ndarray:
-    with opened_picture(path, page.index) as picture:
+    with opened_picture(path, page.number) as picture:
         mode = picture.mode
         if mode.startswith("I;16") or mode in ("I", "F"):
             return np.asarray(picture)
     if page.in_planes or page.bits != 16:
         reason = f"colours of {page.bits} bits, compressed in this way, are not read"
         raise UnreadablePhotographError(path, f"{reason}: {SAVE_AS_PNG}")
-    values = _both_bytes(path, page.index)
+    values = _both_bytes(path, page.number)
     return values if mode == "CMYK" else values[..., :3]
 
 

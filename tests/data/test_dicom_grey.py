@@ -39,7 +39,7 @@ def test_colours_of_8_bits_in_16(tmp_path: Path) -> None:
 
 
 def test_a_window_is_applied(tmp_path: Path) -> None:
-    window = {"WindowCenter": 500, "WindowWidth": 1000, "VOILUTFunction": "LINEAR_EXACT"}
+    window: dict[str, Any] = {"WindowCenter": 500, "WindowWidth": 1000, "VOILUTFunction": "LINEAR_EXACT"}
     expected = np.clip(deep(12) * (255 / 1000), 0, 255)
     expect(write_dicom(tmp_path / "a.dcm", deep(12), "MONOCHROME2", 12, **window), expected, tolerance=1e-3)
     several = window | {"WindowCenter": [500, 2000], "WindowWidth": [1000, 50]}
@@ -49,7 +49,7 @@ def test_a_window_is_applied(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("window", [(128, 256), (127, 255), (127.5, 255), (32768, 65536)])
 def test_a_window_of_all_values_leaves_bytes_as_they_are(tmp_path: Path, window: tuple[float, float]) -> None:
-    elements = dict(zip(("WindowCenter", "WindowWidth"), window, strict=True))
+    elements: dict[str, Any] = dict(zip(("WindowCenter", "WindowWidth"), window, strict=True))
     expect(write_dicom(tmp_path / "a.dcm", grey_pattern(), "MONOCHROME2", **elements), grey_pattern())
     wide = write_dicom(tmp_path / "b.dcm", deep(8), "MONOCHROME2", 16, WindowCenter=32768, WindowWidth=65536)
     expect(wide, shown(), tolerance=1e-3)
@@ -64,7 +64,7 @@ def test_a_window_that_shows_nothing_is_refused(tmp_path: Path) -> None:
 def test_a_rescale_matters_by_its_sign_and_to_the_window(
     tmp_path: Path, slope: float, intercept: float, turned: bool
 ) -> None:
-    rescale = {"RescaleSlope": slope, "RescaleIntercept": intercept}
+    rescale: dict[str, Any] = {"RescaleSlope": slope, "RescaleIntercept": intercept}
     path = write_dicom(tmp_path / "a.dcm", deep(12), "MONOCHROME2", 12, **rescale)
     expect(path, 255 - shown() if turned else shown(), tolerance=0.1)
     meant = deep(12).astype(float) * slope + intercept
@@ -88,6 +88,11 @@ def test_a_lookup_table_is_applied(tmp_path: Path, sequence: str) -> None:
 
 def test_signed_values_with_a_window(tmp_path: Path) -> None:
     values = (deep(12).astype(np.int16) - 2048).view(np.uint16)
-    window = {"WindowCenter": 0, "WindowWidth": 1000, "VOILUTFunction": "LINEAR_EXACT", "PixelRepresentation": 1}
+    window: dict[str, Any] = {
+        "WindowCenter": 0,
+        "WindowWidth": 1000,
+        "VOILUTFunction": "LINEAR_EXACT",
+        "PixelRepresentation": 1,
+    }
     path = write_dicom(tmp_path / "a.dcm", values, "MONOCHROME2", 12, **window)
     expect(path, np.clip((deep(12) - 1548.0) * (255 / 1000), 0, 255), tolerance=1e-3)
