@@ -17,14 +17,17 @@ from pathlib import Path
 from monai.bundle import ConfigParser
 
 from bundle.annotation.label_app import NAME, build_app
+from bundle.data.formats import NIFTI_SUFFIXES, PICTURE_SUFFIXES
 from bundle.errors import CallError
 from bundle.networks.weights import load_weights
 from bundle.stages import BUNDLE_ROOT
 
 __all__ = ["main", "temporary_folder"]
 
-# MONAI Label's default leaves out formats that the bundle reads.
-EXTENSIONS = ("png", "jpg", "jpeg", "tif", "tiff", "bmp", "nii", "nii.gz")
+# MONAI Label's default leaves out formats that the bundle reads; it heeds case, which cameras do not.
+EXTENSIONS = tuple(
+    written for suffix in (*PICTURE_SUFFIXES, *NIFTI_SUFFIXES) for written in (suffix[1:], suffix[1:].upper())
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -10,6 +10,7 @@ import torch
 from monai.utils import ensure_tuple
 from numpy.typing import NDArray
 
+from bundle.data.colour import is_colourless
 from bundle.data.photograph_reader import PhotographReader
 
 __all__ = ["ArrayReader"]
@@ -38,4 +39,5 @@ class ArrayReader(PhotographReader):
         # A copy: the network and the writer must not see what the caller does with the array meanwhile.
         values = torch.from_numpy(np.array(colour, dtype=np.uint8)).transpose(0, 1)
         meta = {"spatial_shape": np.asarray(values.shape[:2]), "original_channel_dim": -1}
-        return values, meta | {"filename_or_obj": name, "format": "array", "laterality": ""}
+        said = {"laterality": "", "laterality_source": "", "colourless": is_colourless(values.numpy())}
+        return values, meta | {"filename_or_obj": name, "format": "array"} | said

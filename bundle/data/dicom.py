@@ -8,27 +8,27 @@ import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
 
+from bundle.data.dicom_grey import scaled_by_depth, shown_grey
+from bundle.data.dicom_pixels import decoded_pixels, indexed_colours
 from bundle.data.limits import COPY_AGAIN, check_bytes, check_size
 from bundle.errors import UnreadablePhotographError
 
 __all__ = ["read_dicom"]
 
-
-try:
-    from pydicom.pixels import apply_color_lut, pixel_array
-except ImportError:
-    # MONAI Label's own requirements hold pydicom below 3, whose arrays are still in the stored colour space.
-    from pydicom.pixel_data_handlers import apply_color_lut, convert_color_space  # type: ignore[no-redef]
-
-    def pixel_array(dataset: pydicom.FileDataset) -> np.ndarray:  # type: ignore[misc]
-        """As in pydicom 3: the stored values, YBR converted to RGB."""
-        interpretation = str(dataset.PhotometricInterpretation)
-        values: np.ndarray = dataset.pixel_array
-        return convert_color_space(values, interpretation, "RGB") if interpretation.startswith("YBR_FULL") else values
-
-
-_DICOM_GREY = {"MONOCHROME1", "MONOCHROME2"}
-_DICOM_COLOUR = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE COLOR"}
+_GREY = {"MONOCHROME1", "MONOCHROME2"}
+_COLOUR = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE COLOR"}
+_NEEDED = (
+    "Rows",
+    "Columns",
+    "PhotometricInterpretation",
+    "SamplesPerPixel",
+    "BitsAllocated",
+    "BitsStored",
+    "PixelRepresentation",
+)
+"""Elements without which the pixels mean nothing."""
+_EYES = {"R": "right", "OD": "right", "L": "left", "OS": "left"}
+"""The standard's words, and the clinic's, which some devices write instead."""
 
 
 def read_dicom(path: Path) -> tuple[np.ndarray, str]:
@@ -55,6 +55,7 @@ def _dicom_values(path: Path, dataset: pydicom.FileDataset) -> np.ndarray:
         raise UnreadablePhotographError(
             path, f"the DICOM file holds no image, or is truncated before it: {COPY_AGAIN}, or leave it out"
         )
+    _check_elements(path, dataset)
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames != 1:
         raise UnreadablePhotographError(
@@ -62,20 +63,37 @@ def _dicom_values(path: Path, dataset: pydicom.FileDataset) -> np.ndarray:
         )
     check_size(path, int(dataset.Columns), int(dataset.Rows))
     interpretation = str(dataset.PhotometricInterpretation)
-    if interpretation not in _DICOM_GREY | _DICOM_COLOUR:
+    if interpretation not in _GREY | _COLOUR:
         raise UnreadablePhotographError(path, "its DICOM photometric interpretation is not supported: export it as RGB")
-    values, bits = _dicom_pixels(path, dataset), int(dataset.BitsStored)
-    if interpretation == "PALETTE COLOR":
-        values = apply_color_lut(values, dataset)[..., :3]
-        bits = min(8 * values.dtype.itemsize, int(dataset.RedPaletteColorLookupTableDescriptor[2]))
-    elif dataset.get("PixelRepresentation") == 1:
-        values = values.astype(np.int64) + 2 ** (bits - 1)
-    scaled = values
-    if bits != 8 or values.dtype != np.uint8:
-        scaled = np.clip(values.astype(np.float32) * np.float32(255 / (2**bits - 1)), 0, 255)
-    if interpretation == "MONOCHROME1":
-        scaled = 255 - scaled
-    return np.swapaxes(scaled, 0, 1)
+    values = decoded_pixels(path, dataset)
+    if interpretation in _GREY:
+        shown = shown_grey(path, values, dataset)
+        shown = 255 - shown if interpretation == "MONOCHROME1" else shown
+    elif interpretation == "PALETTE COLOR":
+        shown = indexed_colours(values, dataset)
+    else:
+        shown = scaled_by_depth(values, int(dataset.BitsStored))
+    return np.swapaxes(shown, 0, 1)
+
+
+def _check_elements(path: Path, dataset: pydicom.FileDataset) -> None:
+    needed = list(_NEEDED)
+    if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
+        needed += [f"{colour}PaletteColorLookupTableDescriptor" for colour in ("Red", "Green", "Blue")]
+    lacking = [keyword for keyword in needed if dataset.get(keyword) in (None, "")]
+    lacking += [] if dataset.file_meta.get("TransferSyntaxUID") else ["TransferSyntaxUID"]
+    if lacking:
+        raise UnreadablePhotographError(
+            path, f"the DICOM file lacks {', '.join(lacking)}: export it again with it, or as PNG"
+        )
+    bits, highest = int(dataset.BitsStored), dataset.get("HighBit")
+    is_signed_colour = int(dataset.SamplesPerPixel) > 1 and dataset.PixelRepresentation == 1
+    if bits > int(dataset.BitsAllocated) or highest not in (None, "", bits - 1) or is_signed_colour:
+        raise UnreadablePhotographError(
+            path,
+            "the DICOM file's BitsAllocated, BitsStored, HighBit and PixelRepresentation do not go together, or in a "
+            "way that is not read: export it again as 8-bit RGB",
+        )
 
 
 def _dicom_laterality(dataset: pydicom.Dataset) -> str:
@@ -86,19 +104,6 @@ def _dicom_laterality(dataset: pydicom.Dataset) -> str:
             anatomy for group in dataset.get(sequence) or () for anatomy in group.get("FrameAnatomySequence", ())
         ]
     keywords = ("ImageLaterality", "FrameLaterality", "Laterality")
-    found = {str(part.get(keyword) or "") for part in datasets for keyword in keywords} - {""}
-    return {"R": "right", "L": "left"}.get(found.pop(), "") if len(found) == 1 else ""
-
-
-def _dicom_pixels(path: Path, dataset: pydicom.FileDataset) -> np.ndarray:
-    """The stored values, (H, W) or (H, W, 3), YBR converted to RGB."""
-    try:
-        return pixel_array(dataset)
-    except MemoryError:
-        raise
-    except Exception:
-        syntax = dataset.file_meta.TransferSyntaxUID
-        remedy = "export it uncompressed, or as JPEG baseline" if syntax.is_compressed else COPY_AGAIN
-        raise UnreadablePhotographError(
-            path, f"the pixels cannot be decoded (truncated, or a compression that is not supported): {remedy}"
-        ) from None
+    stated = {str(part.get(keyword) or "").strip().upper() for part in datasets for keyword in keywords} - {""}
+    eyes = {_EYES.get(word, "") for word in stated}
+    return eyes.pop() if len(eyes) == 1 else ""

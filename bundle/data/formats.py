@@ -11,16 +11,23 @@ __all__ = [
     "DICOM_SUFFIXES",
     "FORMATS",
     "LABEL_FORMATS",
+    "LABEL_SUFFIXES",
     "NIFTI_SUFFIXES",
     "PHOTOGRAPH_SUFFIXES",
+    "PICTURE_SUFFIXES",
     "check_label_format",
     "has_dicom_preamble",
 ]
 
 LABEL_FORMATS = ("index", "refuge", "pair")
-DICOM_SUFFIXES = (".dcm", ".dicom")
+DICOM_SUFFIXES = (".dcm", ".dicom", ".dc3", ".ima")
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
-PHOTOGRAPH_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", *DICOM_SUFFIXES, *NIFTI_SUFFIXES)
+PICTURE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".tif", ".tiff", ".bmp", ".webp", ".jp2", ".j2k"),
+    *(".ppm", ".pgm", ".gif", ".heic", ".heif", ".avif"),
+)
+PHOTOGRAPH_SUFFIXES = (*PICTURE_SUFFIXES, *DICOM_SUFFIXES, *NIFTI_SUFFIXES)
+LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".nii.gz", ".nii")
 FORMATS = "PNG, JPEG, TIFF, BMP, DICOM or NIfTI"
 
 
@@ -31,10 +38,9 @@ def check_label_format(label_format: str) -> None:
 
 
 def has_dicom_preamble(path: Path) -> bool:
-    """Whether a file without a telling suffix (none, or the last number of a UID) starts as a DICOM file does."""
-    suffix = path.suffix[1:]
+    """Whether a file starts as a DICOM file does, whatever its name."""
     # Opening a pipe would wait for someone to write into it.
-    if (suffix and not suffix.isdecimal()) or not os.path.isfile(path):  # noqa: PTH113
+    if not os.path.isfile(path):  # noqa: PTH113
         return False
     try:
         with path.open("rb") as file:

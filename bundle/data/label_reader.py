@@ -13,11 +13,10 @@ from monai.data.utils import is_supported_format
 from monai.transforms import MapTransform
 from monai.utils import MetaKeys, ensure_tuple
 
-from bundle.data.formats import NIFTI_SUFFIXES, check_label_format
+from bundle.data.formats import LABEL_SUFFIXES, check_label_format
 from bundle.data.items import image_metadata
-from bundle.data.limits import check_file, refusal, size_text
-from bundle.data.nifti import nifti_values
-from bundle.data.pictures import opened_picture
+from bundle.data.label_values import foreground, label_values
+from bundle.data.limits import refusal, size_text
 from bundle.errors import UnreadablePhotographError
 
 __all__ = ["LabelReader", "SameSized"]
@@ -29,9 +28,8 @@ class LabelReader(ImageReader):
     NIfTI arrays, which annotation tools such as 3D Slicer write, are taken as ``PhotographReader`` takes them.
 
     Args:
-        label_format: ``index`` (0 background, 1 disc rim, 2 cup; in a palette image the indices count, not the
-            colours), ``refuge`` (255, 128, 0) or ``pair`` (two files, disc and cup; what is not 0 is foreground, or
-            what exceeds 127 where the maximum is 255).
+        label_format: ``index`` (0 background, 1 disc rim, 2 cup; of a palette image see ``label_values``),
+            ``refuge`` (255, 128, 0) or ``pair`` (two files, disc and cup, see ``foreground``).
 
     Raises:
         CallError: ``label_format`` is none of these.
@@ -44,7 +42,7 @@ class LabelReader(ImageReader):
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
         """Whether every file is a picture or a NIfTI array by its suffix."""
-        return bool(is_supported_format(filename, ["png", "bmp", "tif", "tiff", "nii", "nii.gz"]))
+        return bool(is_supported_format(filename, [suffix.lstrip(".") for suffix in LABEL_SUFFIXES]))
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> tuple[str, ...]:
         """The names in ``data``, still to be decoded: one, or ``(disc, cup)`` for ``pair``."""
@@ -61,7 +59,8 @@ class LabelReader(ImageReader):
             the disc counts as background); and its metadata with ``spatial_shape`` (W, H) and no channel dimension.
 
         Raises:
-            UnreadablePhotographError: a file cannot be decoded, or holds other values than its format allows.
+            UnreadablePhotographError: a file cannot be decoded, holds other values than its format allows, or has a
+                cup that reaches a corner, where only background can be.
         """
         names = ensure_tuple(img)
         wanted = 2 if self.label_format == "pair" else 1
@@ -78,6 +77,7 @@ class LabelReader(ImageReader):
                 label = _refuge_label(paths[0])
             else:
                 label = _index_label(paths[0])
+            label = _checked(paths[0], label)
         return label, image_metadata(paths[0], label, self.label_format, channel_dim=float("nan"))
 
 
@@ -119,24 +119,19 @@ def _file_and_size(image: Any) -> tuple[str, tuple[int, ...]]:
     return str(meta.get("filename_or_obj", "")), tuple(int(side) for side in size)
 
 
-def _label_values(path: Path, indices: bool) -> np.ndarray:
-    """A label's values, (W, H), or (W, H, 3) if in colour; ``indices`` prefers a palette's indices to its colours."""
-    with refusal(path):
-        check_file(path)
-        if path.name.lower().endswith(NIFTI_SUFFIXES):
-            return nifti_values(path)
-        with opened_picture(path) as picture:
-            picture.info.clear()
-            single = picture.mode in ("1", "L", "I", "F") or picture.mode.startswith("I;16")
-            stored = picture if single or (indices and picture.mode == "P") else picture.convert("RGB")
-            values = np.swapaxes(np.asarray(stored), 0, 1)
-    if values.ndim == 3 and (values == values[..., :1]).all():
-        return values[..., 0]
-    return values
+def _checked(path: Path, label: np.ndarray) -> np.ndarray:
+    """Refuses a label whose cup reaches a corner of the picture, as a background that was mistaken for it does."""
+    if (label[[0, 0, -1, -1], [0, -1, 0, -1]] == 2).any():
+        raise UnreadablePhotographError(
+            path,
+            "what would be the cup reaches a corner of the picture, so it is the background: save 0 for background, 1 "
+            "for disc rim and 2 for cup, and pass --label_format index",
+        )
+    return label
 
 
-def _values_found(path: Path, indices: bool) -> tuple[np.ndarray, set[float]]:
-    values = _label_values(path, indices)
+def _values_found(path: Path, by_index: bool) -> tuple[np.ndarray, set[float]]:
+    values = label_values(path, by_index)
     if values.ndim == 3:
         raise UnreadablePhotographError(path, "the label is a colour image: save it as grey values 0, 1 and 2")
     return values, {value.item() for value in np.unique(values)}
@@ -148,18 +143,24 @@ def _listed(found: set[float]) -> str:
 
 
 def _index_label(path: Path) -> np.ndarray:
-    values, found = _values_found(path, indices=True)
+    values, found = _values_found(path, by_index=True)
     if found <= {0, 1, 2}:
         return values.astype(np.uint8)
-    if found <= {0, 128, 255}:
+    corners = values[[0, 0, -1, -1], [0, -1, 0, -1]]
+    if found <= {0, 128, 255} and (corners == 255).all():
         remedy = "pass --label_format refuge if 0 is the cup, 128 the rim and 255 the background"
+    elif len(found) == 2 and 0 in found:
+        remedy = (
+            "it tells two regions apart and not three; save 0 for background, 1 for disc rim and 2 for cup, or put "
+            "masks of disc and cup into folders disc and cup and pass --label_format pair"
+        )
     else:
         remedy = "save 0 for background, 1 for disc rim and 2 for cup"
     raise UnreadablePhotographError(path, f"the label holds the values {_listed(found)}: {remedy}")
 
 
 def _refuge_label(path: Path) -> np.ndarray:
-    values, found = _values_found(path, indices=False)
+    values, found = _values_found(path, by_index=False)
     if found <= {0, 128, 255}:
         return np.select([values == 0, values == 128], [2, 1], default=0).astype(np.uint8)
     remedy = "pass --label_format index" if found <= {0, 1, 2} else "REFUGE labels hold 0, 128 and 255 only"
@@ -167,16 +168,11 @@ def _refuge_label(path: Path) -> np.ndarray:
 
 
 def _pair_label(disc_path: Path, cup_path: Path) -> np.ndarray:
-    disc, cup = _foreground(disc_path), _foreground(cup_path)
-    if disc.shape != cup.shape:
+    disc, cup = label_values(disc_path, by_index=False), label_values(cup_path, by_index=False)
+    if disc.shape[:2] != cup.shape[:2]:
         raise UnreadablePhotographError(
-            disc_path, f"the disc is {size_text(disc.shape)} pixels but the cup {cup_path} is {size_text(cup.shape)}"
+            disc_path,
+            f"the disc is {size_text(disc.shape[:2])} pixels but the cup {cup_path} is {size_text(cup.shape[:2])}",
         )
-    return disc.astype(np.uint8) + (disc & cup)
-
-
-def _foreground(path: Path) -> np.ndarray:
-    values = _label_values(path, indices=False)
-    if values.ndim == 3:
-        values = values.max(axis=-1)
-    return values > (127 if values.max() == 255 else 0)
+    inside, within = foreground(disc_path, disc), foreground(cup_path, cup)
+    return inside.astype(np.uint8) + (inside & within)

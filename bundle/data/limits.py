@@ -27,7 +27,6 @@ __all__ = [
     "check_file",
     "check_kind",
     "check_size",
-    "in_byte_range",
     "refusal",
     "size_text",
 ]
@@ -97,30 +96,6 @@ def check_size(path: Path, width: int, height: int) -> None:
             f"{width} x {height} pixels are too few, each side needs {MIN_SIDE}: "
             "export the photograph itself, not a thumbnail",
         )
-
-
-def in_byte_range(path: Path, values: np.ndarray) -> np.ndarray:
-    """Values of any real type in 0 to 255, as float32 unless they are bytes.
-
-    Floats up to 1 count as fractions and values up to 255 as they are; larger ones are scaled, uint16 by its range and
-    others by their maximum.
-    """
-    check_kind(path, values.dtype)
-    if values.dtype == np.uint8:
-        return values
-    top = float(values.max())
-    # The maximum of a wider type than float64 may be finite there alone.
-    if not np.isfinite(top) or (values.dtype.kind == "f" and not np.isfinite(values).all()):
-        raise UnreadablePhotographError(path, "it holds values that are not finite (NaN or infinity): replace them")
-    if values.min() < 0:
-        raise UnreadablePhotographError(path, "it holds values below 0: scale them to 0 to 255")
-    if top <= 255:
-        factor = 255.0 if values.dtype.kind == "f" and top <= 1 else 1.0
-    else:
-        factor = 1 / 257 if values.dtype == np.uint16 else 255 / top
-    # In float64, but without an array of it, which would be the largest of all.
-    scaled = np.empty(values.shape, np.float32)
-    return np.multiply(values, factor, out=scaled, dtype=np.float64, casting="unsafe")
 
 
 def check_kind(path: Path, kind: np.dtype) -> None:

@@ -11,7 +11,8 @@ from typing import Any, Literal, NoReturn
 
 from monai.utils import ensure_tuple
 
-from bundle.data.formats import FORMATS, PHOTOGRAPH_SUFFIXES, check_label_format, has_dicom_preamble
+from bundle.data.formats import FORMATS, LABEL_SUFFIXES, check_label_format
+from bundle.data.kinds import PassedOver, is_photograph
 from bundle.data.names import split_suffix, unique_names
 from bundle.data.own_outputs import own_names
 from bundle.errors import CallError
@@ -32,7 +33,7 @@ def list_photographs(
     nowhere is listed, because it will be reported as unreadable; a folder that is reached twice is listed once.
 
     A label belongs to the photograph whose relative path or name it carries, or whose stem if no other photograph has
-    the same one.
+    the same one. What is neither a photograph nor a table, text or program is counted in one line of the log.
 
     Args:
         folder: what is listed.
@@ -53,7 +54,10 @@ def list_photographs(
     dataset = _existing_folder(folder)
     root = dataset / "image" if os.path.isdir(dataset / "image") else dataset  # noqa: PTH112
     excluded = {os.path.realpath(path) for path in ensure_tuple(exclude) if str(path)}
-    paths = sorted(_photographs_below(root, excluded), key=lambda path: path.relative_to(root).as_posix())
+    passed_over = PassedOver()
+    found = _photographs_below(root, excluded, passed_over)
+    paths = sorted(found, key=lambda path: path.relative_to(root).as_posix())
+    passed_over.report(root)
     if not paths:
         raise CallError(f"there are no photographs in {root}.", f"Put {FORMATS} files there.")
     relatives = [path.relative_to(root).as_posix() for path in paths]
@@ -76,7 +80,7 @@ def _existing_folder(dataset_dir: str | os.PathLike[str] | None) -> Path:
     return folder
 
 
-def _photographs_below(root: Path, excluded: set[str]) -> Iterator[Path]:
+def _photographs_below(root: Path, excluded: set[str], passed_over: PassedOver) -> Iterator[Path]:
     seen = {os.path.realpath(root)}
     for folder, subfolders, files in os.walk(root, followlinks=True, onerror=_refuse_folder):
         ours = own_names(folder)
@@ -87,8 +91,12 @@ def _photographs_below(root: Path, excluded: set[str]) -> Iterator[Path]:
         ]
         for name in files:
             path = Path(folder, name)
-            if not name.startswith(".") and name not in ours and _may_be_file(path) and _is_photograph(path):
+            if name.startswith(".") or name in ours or not _may_be_file(path):
+                continue
+            if is_photograph(path):
                 yield path
+            else:
+                passed_over.add(path)
 
 
 def _refuse_folder(error: OSError) -> NoReturn:
@@ -116,10 +124,6 @@ def _may_be_file(path: Path) -> bool:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError:
         return True
-
-
-def _is_photograph(path: Path) -> bool:
-    return path.name.lower().endswith(PHOTOGRAPH_SUFFIXES) or has_dicom_preamble(path)
 
 
 def _add_labels(
@@ -153,5 +157,6 @@ def _add_labels(
 
 def _first_label(folder: Path, candidates: Sequence[str]) -> Path | None:
     # os.path answers where Path raises: for names that are too long, say.
-    paths = [folder / f"{name}.png" for name in candidates]
+    suffixes = [*LABEL_SUFFIXES, *(suffix.upper() for suffix in LABEL_SUFFIXES)]
+    paths = (folder / f"{name}{suffix}" for name in candidates for suffix in suffixes)
     return next((path for path in paths if os.path.isfile(path)), None)  # noqa: PTH113

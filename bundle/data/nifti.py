@@ -8,7 +8,8 @@ from typing import Any
 import nibabel
 import numpy as np
 
-from bundle.data.limits import check_bytes, check_kind, check_size, in_byte_range, size_text
+from bundle.data.limits import check_bytes, check_kind, check_size, size_text
+from bundle.data.ranges import in_byte_range
 from bundle.errors import UnreadablePhotographError
 
 __all__ = ["nifti_values", "read_nifti"]

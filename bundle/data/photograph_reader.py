@@ -18,7 +18,9 @@ from monai.data import ImageReader
 from monai.data.utils import is_supported_format
 from monai.utils import ensure_tuple
 
+from bundle.data.colour import is_colourless
 from bundle.data.dicom import read_dicom
+from bundle.data.eye_names import eye_by_name
 from bundle.data.formats import DICOM_SUFFIXES, NIFTI_SUFFIXES, PHOTOGRAPH_SUFFIXES, has_dicom_preamble
 from bundle.data.items import image_metadata
 from bundle.data.limits import SAVE_AS_PNG, check_file, refusal
@@ -32,11 +34,12 @@ __all__ = ["PhotographReader"]
 class PhotographReader(ImageReader):
     """Reads one photograph as three channels, whatever it was stored as.
 
-    PNG, JPEG, TIFF and BMP are told apart by their content, DICOM by its suffix or preamble, NIfTI by its suffix. Grey
-    is repeated to three channels, palette and CMYK are converted to RGB, alpha is dropped (not composited) and the
-    EXIF orientation is applied. Of an animated PNG or a TIFF of several pages the first image is read. NIfTI arrays
-    are taken as stored, first axis from left to right and second axis downwards; their affine is ignored. The metadata
-    hold nothing of a DICOM file but its format and which eye it shows, so no patient data.
+    Pictures are told apart by their content, DICOM by its suffix or preamble, NIfTI by its suffix;
+    docs/reference/formats.md lists what is read. Grey is repeated to three channels, palette and CMYK are converted to
+    RGB, alpha is dropped (not composited) and the EXIF orientation is applied. Of an animated PNG the first picture is
+    read, of a TIFF the only page of full size. NIfTI arrays are taken as stored, first axis from left to right and
+    second axis downwards; their affine is ignored. The metadata hold nothing of a DICOM file but its format, which eye
+    it shows and whether it has colour, so no patient data.
     """
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
@@ -62,8 +65,9 @@ class PhotographReader(ImageReader):
         Returns:
             the photograph, uint8 if it is stored in 8 bits and float32 otherwise, indexed (x, y, channel) and of shape
             (W, H, 3), values 0 to 255 in the order red, green, blue, in any order in memory; and its metadata with
-            ``spatial_shape`` (W, H), ``original_channel_dim`` -1 and ``laterality`` (``right`` or ``left`` if the file
-            says so, otherwise empty).
+            ``spatial_shape`` (W, H), ``original_channel_dim`` -1, ``laterality`` (``right`` or ``left`` if the file or
+            its name says so, otherwise empty), ``laterality_source`` (``file``, ``name`` or empty) and ``colourless``
+            (see ``is_colourless``).
 
         Raises:
             UnreadablePhotographError: whatever the matter is.
@@ -87,4 +91,7 @@ class PhotographReader(ImageReader):
                 raise UnreadablePhotographError(path, f"it is stored in {values.shape[-1]} channels: {SAVE_AS_PNG}")
         # LoadImage copies an array into its own order in memory, a tensor it takes as it is.
         tensor = torch.from_numpy(np.require(values, requirements="W"))
-        return tensor, image_metadata(path, values, stored_as, -1) | {"laterality": laterality}
+        source = "file" if laterality else "name"
+        laterality = laterality or eye_by_name(path)
+        meta = {"laterality": laterality, "laterality_source": source if laterality else ""}
+        return tensor, image_metadata(path, values, stored_as, -1) | meta | {"colourless": is_colourless(values)}

@@ -36,11 +36,12 @@ class Laterality(NamedTuple):
 
     Attributes:
         eye: ``right``, ``left`` or ``unknown``.
-        source: ``file`` (a DICOM file says so), ``guessed``, or empty where the eye is unknown.
+        source: ``file`` (a DICOM file says so), ``name`` (the name of the file or its folder does), ``guessed``, or
+            empty where the eye is unknown.
     """
 
     eye: Eye = "unknown"
-    source: Literal["file", "guessed", ""] = ""
+    source: Literal["file", "name", "guessed", ""] = ""
 
 
 def guess_laterality(

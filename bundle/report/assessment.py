@@ -36,7 +36,7 @@ class Assessor:
         min_confidence: a photograph whose disc was found with less confidence is to be reviewed, in [0, 1].
         min_sharpness: so is one whose view is less sharp (``bundle.uncertainty.sharpness``); 0 for none.
         max_distance: so is one farther from the training data (``norm_distance``); infinity for none.
-        guess_eye: whether to guess which eye it is where the file does not say.
+        guess_eye: whether to guess which eye it is where neither the file nor its name says.
         rim_sector: angle over which a rim's width is averaged, in degrees, above 0 and up to 90.
     """
 
@@ -119,7 +119,8 @@ class Assessor:
     def _laterality(self, prediction: Prediction) -> Laterality:
         stated = _known(prediction, "laterality", "")
         if stated:
-            return Laterality("right" if stated == "right" else "left", "file")
+            by_name = _known(prediction, "laterality_source", "file") == "name"
+            return Laterality("right" if stated == "right" else "left", "name" if by_name else "file")
         return guess_laterality(prediction.photograph, prediction.label) if self.guess_eye else Laterality()
 
     def _relative(self, path: Path) -> str:

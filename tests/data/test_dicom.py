@@ -13,9 +13,14 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     JPEG2000,
+    MPEG4HP41,
+    HTJ2KLossless,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
+    RLELossless,
     SecondaryCaptureImageStorage,
     generate_uid,
 )
@@ -40,6 +45,10 @@ def test_dicom_leaves_no_patient_data(tmp_path: Path) -> None:
     [
         ({"ImageLaterality": "R"}, "right"),
         ({"Laterality": "L"}, "left"),
+        ({"ImageLaterality": "OD"}, "right"),
+        ({"ImageLaterality": "os"}, "left"),
+        ({"ImageLaterality": "OD", "Laterality": "R"}, "right"),
+        ({"ImageLaterality": "OU"}, ""),
         ({"ImageLaterality": "L", "Laterality": "L"}, "left"),
         ({"ImageLaterality": "L", "Laterality": "R"}, ""),
         ({"ImageLaterality": "B"}, ""),
@@ -144,9 +153,57 @@ def test_dicom_of_several_frames_is_refused(tmp_path: Path) -> None:
     assert "2 frames" in refusal(path)
 
 
-def test_dicom_without_a_decoder_is_refused(tmp_path: Path) -> None:
-    path = write_dicom(tmp_path / "a.dcm", syntax=JPEGLSLossless, PixelData=encapsulate([b"\xff\xd8" * 50]))
-    assert "uncompressed" in refusal(path)
+@pytest.mark.parametrize(
+    ("syntax", "packages"),
+    [
+        (JPEGLossless, "pip install pylibjpeg pylibjpeg-libjpeg,"),
+        (JPEGLosslessSV1, "pip install pylibjpeg pylibjpeg-libjpeg,"),
+        (JPEGLSLossless, "pip install pyjpegls,"),
+        (HTJ2KLossless, "pip install pylibjpeg pylibjpeg-openjpeg,"),
+        (MPEG4HP41, "uncompressed"),
+    ],
+)
+def test_dicom_without_a_decoder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, syntax: Any, packages: str
+) -> None:
+    monkeypatch.setattr("bundle.data.dicom_pixels.decoders", lambda syntax: ())
+    path = write_dicom(tmp_path / "a.dcm", syntax=syntax, PixelData=encapsulate([b"\xff\xd8" * 50]))
+    reason = refusal(path)
+    assert packages in reason
+    assert "copy it again" not in reason
+
+
+def test_dicom_that_a_decoder_does_not_take(tmp_path: Path) -> None:
+    data = encapsulate([b"\xff\xd8" * 50])
+    assert "copy it again" in refusal(write_dicom(tmp_path / "a.dcm", syntax=JPEG2000, PixelData=data))
+    assert "copy it again" in refusal(write_dicom(tmp_path / "b.dcm", syntax=RLELossless, PixelData=data))
+
+
+@pytest.mark.parametrize(
+    "keyword", ["PhotometricInterpretation", "Rows", "SamplesPerPixel", "BitsStored", "PixelRepresentation"]
+)
+def test_dicom_that_lacks_an_element(tmp_path: Path, keyword: str) -> None:
+    path = write_dicom(tmp_path / "a.dcm")
+    dataset = pydicom.dcmread(path)
+    delattr(dataset, keyword)
+    dataset.save_as(path)
+    reason = refusal(path)
+    assert keyword in reason
+    assert "copy it again" not in reason
+
+
+def test_dicom_whose_bits_lie_elsewhere_is_refused(tmp_path: Path) -> None:
+    values = grey_pattern().astype(np.uint16) * np.uint16(257)
+    assert "HighBit" in refusal(write_dicom(tmp_path / "a.dcm", values, "MONOCHROME2", stored=12, HighBit=15))
+
+
+def test_the_planar_configuration_of_a_code_stream_counts_for_nothing(tmp_path: Path) -> None:
+    Image.fromarray(colour_pattern()).save(tmp_path / "a.jpg", quality=98, subsampling=0)
+    frame = encapsulate([(tmp_path / "a.jpg").read_bytes()])
+    elements: dict[str, Any] = {"PlanarConfiguration": 1, "syntax": JPEGBaseline8Bit, "PixelData": frame}
+    expect(write_dicom(tmp_path / "a.dcm", interpretation="YBR_FULL_422", **elements), colour_pattern(), tolerance=12)
+    elements = {"PlanarConfiguration": 1, "syntax": JPEG2000Lossless, "PixelData": jpeg_2000(colour_pattern(), mct=1)}
+    expect(write_dicom(tmp_path / "b.dcm", interpretation="YBR_RCT", **elements), colour_pattern())
 
 
 def test_dicom_truncated(tmp_path: Path) -> None:

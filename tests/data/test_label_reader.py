@@ -114,6 +114,25 @@ def test_pair_of_other_sizes_or_number(tmp_path: Path) -> None:
     assert "takes 1" in label_refusal([disc, cup], "index")
 
 
+def test_a_disc_mask_is_no_refuge_label(tmp_path: Path) -> None:
+    mask = save(tmp_path / "a.png", (label_pattern() > 0) * np.uint8(255))
+    reason = label_refusal(mask)
+    assert "refuge" not in reason
+    assert "--label_format pair" in reason
+    reason = label_refusal(mask, "refuge")
+    assert "corner" in reason
+    assert "--label_format index" in reason
+    turned = save(tmp_path / "b.png", np.array([0, 128, 255], np.uint8)[label_pattern()])
+    assert "--label_format refuge" not in label_refusal(turned)
+    assert "corner" in label_refusal(turned, "refuge")
+
+
+def test_a_cup_in_a_corner_is_refused_in_every_format(tmp_path: Path) -> None:
+    assert "corner" in label_refusal(save(tmp_path / "a.png", np.array([2, 1, 0], np.uint8)[label_pattern()]))
+    disc = save(tmp_path / "disc.png", (label_pattern() == 0) * np.uint8(255))
+    assert "corner" in label_refusal([disc, save(tmp_path / "cup.png", (label_pattern() != 2) * np.uint8(255))], "pair")
+
+
 def test_labels_of_another_format(tmp_path: Path) -> None:
     refuge = save(tmp_path / "a.png", np.array([255, 128, 0], np.uint8)[label_pattern()])
     reason = label_refusal(refuge)

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from bundle.data.formats import PHOTOGRAPH_SUFFIXES
 from bundle.data.listing import list_photographs
 from bundle.errors import CallError
-from tests.support.folders import names_of, touch
+from tests.support.folders import touch
 
 
 def found(root: Path, **options: Any) -> list[str]:
@@ -24,19 +25,33 @@ def call_error(*arguments: Any, **options: Any) -> str:
     return str(caught.value)
 
 
-def test_every_suffix_in_either_case(tmp_path: Path) -> None:
-    suffixes = ["png", "jpg", "jpeg", "tif", "tiff", "bmp", "dcm", "dicom", "nii", "nii.gz", "PNG", "Nii.GZ"]
+def test_every_suffix_in_either_case(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    suffixes = [*(suffix[1:] for suffix in PHOTOGRAPH_SUFFIXES), "PNG", "Nii.GZ", "JPG", "IMA", "Jfif"]
     touch(tmp_path, *(f"{index:02}.{suffix}" for index, suffix in enumerate(suffixes)))
-    touch(tmp_path, "notes.txt", "report.csv", "archive.gz", "png", "x.png.bak", "model.pt")
+    touch(tmp_path, "notes.txt", "report.csv", "report.html", "model.pt")
     assert found(tmp_path) == [f"{index:02}.{suffix}" for index, suffix in enumerate(suffixes)]
     assert [item["name"] for item in list_photographs(tmp_path)] == [f"{index:02}" for index in range(len(suffixes))]
+    assert not caplog.records
 
 
 def test_dicom_by_its_preamble(tmp_path: Path) -> None:
-    for name in ("scan", "1.2.840.10008", "other.txt"):
+    for name in ("scan", "1.2.840.10008", "c.img", "d.dc3", "other.txt", "DICOMDIR"):
         (tmp_path / name).write_bytes(b"\0" * 128 + b"DICM" + b"\0" * 10)
     (tmp_path / "README").write_text("x" * 200)
-    assert names_of(tmp_path) == {"1.2.840.10008": "1.2.840.10008", "scan": "scan"}
+    assert found(tmp_path) == ["1.2.840.10008", "c.img", "d.dc3", "other.txt", "scan"]
+
+
+def test_what_is_passed_over_is_counted_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    touch(tmp_path, "a.png", "b.zip", "c/d.ZIP", "e.mp4", "README", "1.2.840", "DICOMDIR", "x.png.bak", "odd.a b")
+    touch(tmp_path, ".hidden", "notes.txt", "label/a.zip")
+    assert found(tmp_path) == ["a.png"]
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"8 files passed over in {tmp_path}: without suffix 3, .zip 2, .bak 1, .mp4 1, DICOMDIR 1"
+    )
+    touch(tmp_path, "alone/image/a.zip")
+    assert "no photographs" in call_error(tmp_path / "alone")
+    assert "1 file passed over" in caplog.records[-1].getMessage()
 
 
 def test_image_folder_if_there_is_one(tmp_path: Path) -> None:
@@ -138,6 +153,14 @@ def test_pairs(tmp_path: Path) -> None:
     items = list_photographs(tmp_path, "optional", "pair")
     assert [item.get("label") for item in items] == [pair, None]
     assert str(tmp_path / "cup/b.png") in call_error(tmp_path, "required", "pair")
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "tif", "tiff", "nii.gz", "nii", "BMP", "PNG"])
+def test_labels_of_every_suffix_that_is_read(tmp_path: Path, suffix: str) -> None:
+    touch(tmp_path, "image/a.jpg", f"label/a.{suffix}", f"disc/a.{suffix}", "cup/a.png")
+    assert list_photographs(tmp_path, "required")[0]["label"] == str(tmp_path / f"label/a.{suffix}")
+    pair = [str(tmp_path / f"disc/a.{suffix}"), str(tmp_path / "cup/a.png")]
+    assert list_photographs(tmp_path, "required", "pair")[0]["label"] == pair
 
 
 def test_labels_in_subfolders(tmp_path: Path) -> None:

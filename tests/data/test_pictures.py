@@ -114,11 +114,10 @@ def test_lab_is_refused(tmp_path: Path) -> None:
     assert "RGB PNG" in refusal(tmp_path / "a.tif")
 
 
-def test_first_page_of_several(tmp_path: Path) -> None:
+def test_first_picture_of_an_animated_png(tmp_path: Path) -> None:
     other = Image.new("RGB", (WIDTH, HEIGHT))
-    for name in ("a.tif", "a.png"):
-        Image.fromarray(colour_pattern()).save(tmp_path / name, save_all=True, append_images=[other])
-        expect(tmp_path / name, colour_pattern())
+    Image.fromarray(colour_pattern()).save(tmp_path / "a.png", save_all=True, append_images=[other])
+    expect(tmp_path / "a.png", colour_pattern())
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,8 @@ def test_what_the_file_says_of_the_eye_goes_before_a_guess(monkeypatch) -> None:
     monkeypatch.setattr("bundle.report.assessment.guess_laterality", guess)
     said = assess(predicted(DISC, CUP, laterality="left")).rims
     assert (said.laterality, guesses) == (Laterality("left", "file"), [])
+    named = assess(predicted(DISC, CUP, laterality="left", laterality_source="name")).rims
+    assert (named.laterality, guesses) == (Laterality("left", "name"), [])
     # The disc spans x 30..50 and y 5..25, its cup x 35..45 and y 8..20; a left eye's nose is on the picture's left.
     assert (said.superior, said.left, said.nasal) == pytest.approx((3, 5, 5), abs=0.3)
     assert said.temporal == said.right
