@@ -19,7 +19,7 @@ from bundle.data.label_values import foreground, label_values
 from bundle.data.limits import refusal, size_text
 from bundle.errors import UnreadablePhotographError
 
-__all__ = ["LabelReader", "SameSized"]
+__all__ = ["LabelReader", "LabelFits"]
 
 
 class LabelReader(ImageReader):
@@ -59,8 +59,7 @@ class LabelReader(ImageReader):
             the disc counts as background); and its metadata with ``spatial_shape`` (W, H) and no channel dimension.
 
         Raises:
-            UnreadablePhotographError: a file cannot be decoded, holds other values than its format allows, or has a
-                cup that reaches a corner, where only background can be.
+            UnreadablePhotographError: a file cannot be decoded, or holds other values than its format allows.
         """
         names = ensure_tuple(img)
         wanted = 2 if self.label_format == "pair" else 1
@@ -77,12 +76,12 @@ class LabelReader(ImageReader):
                 label = _refuge_label(paths[0])
             else:
                 label = _index_label(paths[0])
-            label = _checked(paths[0], label)
         return label, image_metadata(paths[0], label, self.label_format, channel_dim=float("nan"))
 
 
-class SameSized(MapTransform):
-    """Refuses a label whose size is not its photograph's; otherwise passes the data through.
+class LabelFits(MapTransform):
+    """Refuses a label whose size is not its photograph's, or whose cup reaches a corner of the picture, as a background
+    does that is mistaken for the cup; otherwise passes the data through.
 
     The sizes are those of the files (``spatial_shape`` in the metadata), where known, otherwise those of the
     channel-first arrays.
@@ -95,10 +94,10 @@ class SameSized(MapTransform):
     def __init__(self, keys: Sequence[str] = ("image", "label"), allow_missing_keys: bool = True) -> None:
         super().__init__(keys, allow_missing_keys)
         if len(self.keys) != 2:
-            raise ValueError(f"SameSized compares two keys, a photograph and its label, not {self.keys}.")
+            raise ValueError(f"LabelFits compares two keys, a photograph and its label, not {self.keys}.")
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Raises ``UnreadablePhotographError`` for the photograph, naming both files and sizes, where sizes differ."""
+        """Raises ``UnreadablePhotographError`` for the photograph, naming the label too, where it does not fit."""
         found = list(self.key_iterator(data))
         if len(found) == 2:
             (photograph, size), (label, label_size) = (_file_and_size(data[key]) for key in found)
@@ -110,6 +109,12 @@ class SameSized(MapTransform):
                     f"the photograph is {size_text(size)} pixels but its label {label} is "
                     f"{size_text(label_size)}: {remedy}",
                 )
+            if (data[found[1]][..., [0, 0, -1, -1], [0, -1, 0, -1]] == 2).any():
+                raise UnreadablePhotographError(
+                    photograph,
+                    f"what would be the cup in its label {label} reaches a corner of the picture, so it is the "
+                    "background: save 0 for background, 1 for disc rim and 2 for cup, and pass --label_format index",
+                )
         return dict(data)
 
 
@@ -117,17 +122,6 @@ def _file_and_size(image: Any) -> tuple[str, tuple[int, ...]]:
     meta = getattr(image, "meta", {})
     size = meta.get(MetaKeys.SPATIAL_SHAPE.value, image.shape[1:])
     return str(meta.get("filename_or_obj", "")), tuple(int(side) for side in size)
-
-
-def _checked(path: Path, label: np.ndarray) -> np.ndarray:
-    """Refuses a label whose cup reaches a corner of the picture, as a background that was mistaken for it does."""
-    if (label[[0, 0, -1, -1], [0, -1, 0, -1]] == 2).any():
-        raise UnreadablePhotographError(
-            path,
-            "what would be the cup reaches a corner of the picture, so it is the background: save 0 for background, 1 "
-            "for disc rim and 2 for cup, and pass --label_format index",
-        )
-    return label
 
 
 def _values_found(path: Path, by_index: bool) -> tuple[np.ndarray, set[float]]:

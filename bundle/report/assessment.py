@@ -6,9 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from monai.data import MetaTensor
-from numpy.typing import NDArray
 
 from bundle.morphometry.cup_disc import measure
 from bundle.morphometry.laterality import Laterality, guess_laterality
@@ -21,8 +19,6 @@ __all__ = ["Assessor"]
 
 _LEAST_FIT, _MOST_FIT = 0.7, 1.4
 """Height of a disc's contour, as shares of the diameter that the search found; of 120 good ones 0.9 to 1.2."""
-_TRACE, _GREY_SHARE = 6, 0.999
-"""Difference between channels that is no colour yet, and the share of pixels with less of it in a grey picture."""
 
 
 class Assessor:
@@ -100,7 +96,7 @@ class Assessor:
             "disc found with low confidence": float(_known(prediction, "disc_confidence", 1.0)) < self.min_confidence,
             "no cup visible": not has_cup,
             "two discs: cut the picture, one eye each": bool(_known(prediction, "disc_rival", False)),
-            "a picture without colour": _is_colourless(prediction.photograph),
+            "a picture without colour": bool(_known(prediction, "colourless", False)),
             "implausible contour: it is not of the size of the disc that was found": self._misfit(prediction),
         }
         return [reason for reason, applies in checks.items() if applies]
@@ -127,12 +123,6 @@ class Assessor:
         if self.root is None or not path.is_relative_to(self.root):
             return path.name
         return path.relative_to(self.root).as_posix()
-
-
-def _is_colourless(photograph: NDArray[np.uint8]) -> bool:
-    """Whether a photograph shows greys alone, as red-free ones do; compression may add a trace of colour."""
-    sample = photograph[::4, ::4].astype(np.int16)
-    return bool((np.ptp(sample, axis=-1) <= _TRACE).mean() > _GREY_SHARE)
 
 
 def _known(prediction: Prediction, key: str, default: Any) -> Any:

@@ -12,7 +12,7 @@ import pytest
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 from PIL import Image
 
-from bundle.data.label_reader import LabelReader, SameSized
+from bundle.data.label_reader import LabelFits, LabelReader
 from bundle.data.photograph_reader import PhotographReader
 from bundle.errors import CallError, UnreadablePhotographError
 from tests.support.patterns import HEIGHT, WIDTH, colour_pattern, noise
@@ -36,6 +36,13 @@ def load_label(paths: Any, label_format: str = "index") -> Any:
 def label_refusal(paths: Any, label_format: str = "index") -> str:
     with pytest.raises(UnreadablePhotographError) as caught:
         LoadImaged(keys="label", reader=LabelReader, label_format=label_format)({"label": paths})
+    return caught.value.reason
+
+
+def fit_refusal(paths: Any, label_format: str = "index") -> str:
+    """What is said of a label that can be read and does not fit its photograph."""
+    with pytest.raises(UnreadablePhotographError) as caught:
+        LabelFits()({"image": np.zeros((3, WIDTH, HEIGHT)), "label": load_label(paths, label_format)})
     return caught.value.reason
 
 
@@ -119,18 +126,18 @@ def test_a_disc_mask_is_no_refuge_label(tmp_path: Path) -> None:
     reason = label_refusal(mask)
     assert "refuge" not in reason
     assert "--label_format pair" in reason
-    reason = label_refusal(mask, "refuge")
+    reason = fit_refusal(mask, "refuge")
     assert "corner" in reason
     assert "--label_format index" in reason
     turned = save(tmp_path / "b.png", np.array([0, 128, 255], np.uint8)[label_pattern()])
     assert "--label_format refuge" not in label_refusal(turned)
-    assert "corner" in label_refusal(turned, "refuge")
+    assert "corner" in fit_refusal(turned, "refuge")
 
 
 def test_a_cup_in_a_corner_is_refused_in_every_format(tmp_path: Path) -> None:
-    assert "corner" in label_refusal(save(tmp_path / "a.png", np.array([2, 1, 0], np.uint8)[label_pattern()]))
+    assert "corner" in fit_refusal(save(tmp_path / "a.png", np.array([2, 1, 0], np.uint8)[label_pattern()]))
     disc = save(tmp_path / "disc.png", (label_pattern() == 0) * np.uint8(255))
-    assert "corner" in label_refusal([disc, save(tmp_path / "cup.png", (label_pattern() != 2) * np.uint8(255))], "pair")
+    assert "corner" in fit_refusal([disc, save(tmp_path / "cup.png", (label_pattern() != 2) * np.uint8(255))], "pair")
 
 
 def test_labels_of_another_format(tmp_path: Path) -> None:
@@ -169,16 +176,16 @@ def load_both(tmp_path: Path, label: np.ndarray) -> dict[Hashable, Any]:
 
 def test_same_sized(tmp_path: Path) -> None:
     data = load_both(tmp_path, label_pattern())
-    checked = SameSized()(data)
+    checked = LabelFits()(data)
     assert checked.keys() == data.keys()
     assert checked["image"] is data["image"]
     first = EnsureChannelFirstd(keys=("image", "label"))(data)
-    assert SameSized()(first)["label"] is first["label"]
-    assert SameSized()({"image": data["image"]}).keys() == {"image"}
+    assert LabelFits()(first)["label"] is first["label"]
+    assert LabelFits()({"image": data["image"]}).keys() == {"image"}
     with pytest.raises(KeyError):
-        SameSized(allow_missing_keys=False)({"image": data["image"]})
+        LabelFits(allow_missing_keys=False)({"image": data["image"]})
     with pytest.raises(ValueError, match="two keys"):
-        SameSized(keys=("image",))
+        LabelFits(keys=("image",))
 
 
 @pytest.mark.parametrize(
@@ -187,13 +194,13 @@ def test_same_sized(tmp_path: Path) -> None:
 )
 def test_other_sized(tmp_path: Path, label: np.ndarray, size: str, remedy: str) -> None:
     with pytest.raises(UnreadablePhotographError) as caught:
-        SameSized()(load_both(tmp_path, label))
+        LabelFits()(load_both(tmp_path, label))
     assert caught.value.path == str(tmp_path / "photo.png")
     for words in ("40 x 24", size, str(tmp_path / "label.png"), remedy):
         assert words in caught.value.reason
 
 
 def test_same_sized_of_plain_arrays() -> None:
-    SameSized()({"image": np.zeros((3, 5, 4)), "label": np.zeros((1, 5, 4))})
+    LabelFits()({"image": np.zeros((3, 5, 4)), "label": np.zeros((1, 5, 4))})
     with pytest.raises(UnreadablePhotographError):
-        SameSized()({"image": np.zeros((3, 5, 4)), "label": np.zeros((1, 4, 5))})
+        LabelFits()({"image": np.zeros((3, 5, 4)), "label": np.zeros((1, 4, 5))})

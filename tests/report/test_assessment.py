@@ -189,19 +189,12 @@ def test_an_unknown_status_is_refused() -> None:
 @pytest.mark.parametrize(
     ("known", "reason"),
     [
+        ({"colourless": True}, "a picture without colour"),
         ({"disc_rival": True}, "two discs: cut the picture, one eye each"),
         ({"disc_diameter": 20.0}, ""),
         ({"disc_diameter": 14.0}, "implausible contour: it is not of the size of the disc that was found"),
         ({"disc_diameter": 30.0}, "implausible contour: it is not of the size of the disc that was found"),
     ],
 )
-def test_what_the_search_saw_gives_reasons(known: dict[str, Any], reason: str) -> None:
+def test_what_is_known_of_the_picture_gives_reasons(known: dict[str, Any], reason: str) -> None:
     assert assess(predicted(DISC, CUP, **known)).reason == reason
-
-
-@pytest.mark.parametrize(("trace", "colourless"), [(0.0, True), (5.0, True), (20.0, False)])
-def test_a_picture_without_colour_is_told_though_compression_leaves_a_trace(trace: float, colourless: bool) -> None:
-    prediction = predicted(DISC, CUP)
-    grey = np.full((HEIGHT, WIDTH, 3), 90.0) + [trace, 0.0, 0.0]
-    result = assess(prediction._replace(photograph=grey.astype(np.uint8)))
-    assert ("a picture without colour" in result.reason) == colourless

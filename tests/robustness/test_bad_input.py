@@ -17,7 +17,7 @@ import pytest
 import torch
 from monai.transforms import LoadImaged
 
-from bundle.data.label_reader import LabelReader, SameSized
+from bundle.data.label_reader import LabelFits, LabelReader
 from bundle.data.limits import MAX_BYTES
 from bundle.data.listing import list_photographs
 from bundle.data.photograph_reader import PhotographReader
@@ -266,7 +266,7 @@ def test_a_bad_label_costs_its_own_photograph(case, tmp_path, checkpoint) -> Non
 
 def _load_pair(item: dict, label_format: str) -> None:
     labels = LoadImaged("label", LabelReader, label_format=label_format)
-    SameSized()(labels(LoadImaged("image", PhotographReader)(item)))
+    LabelFits()(labels(LoadImaged("image", PhotographReader)(item)))
 
 
 # Checkpoints
