@@ -25,7 +25,7 @@ $(VENV)/ready: pyproject.toml requirements.lock
 	@touch $@
 
 $(VENV)/ready-test: $(VENV)/ready
-	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[test,dicom,export,tracking]'
+	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[test,formats,dicom,export,tracking]'
 	@touch $@
 
 $(VENV)/ready-docs: $(VENV)/ready

@@ -27,5 +27,8 @@ def is_colourless(values: np.ndarray) -> bool:
         False
     """
     steps = [max(1, side // _SAMPLES) for side in values.shape[:2]]
-    dark, middle, bright = np.moveaxis(np.sort(values[:: steps[0], :: steps[1]], axis=-1).astype(np.float32), -1, 0)
+    red, green, blue = np.moveaxis(values[:: steps[0], :: steps[1]].astype(np.float32), -1, 0)
+    bright = np.maximum(np.maximum(red, green), blue)
+    dark = np.minimum(np.minimum(red, green), blue)
+    middle = red + green + blue - bright - dark
     return bool(np.mean(bright - dark > _NEARLY) <= _SHARE or np.mean(middle > _NEARLY) <= _SHARE)

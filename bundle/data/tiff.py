@@ -21,10 +21,11 @@ _MAX_PAGES = 1000
 """More pages are not looked at."""
 _MAX_SAMPLES = 8
 """A pixel of more samples is no photograph's."""
-_THUMBNAIL_SHARE = 0.25
+_THUMBNAIL_SHARE = 0.3
 """A page of at most this share of the largest page's pixels is a thumbnail or a level of a pyramid."""
 _UNPACKED = {1, 8, 32773, 32946}
 """Compressions that tifffile unpacks by itself: none, deflate (two numbers) and PackBits."""
+_KINDS = {1: "u", 2: "i", 3: "f"}
 _GREY, _COLOUR, _CMYK = {0, 1}, {2}, {5}
 
 
@@ -33,19 +34,28 @@ class TiffPage(NamedTuple):
 
     Attributes:
         number: its place in the file, from 0.
-        is_bytes: whether its samples are unsigned and of at most 8 bits, as Pillow reads them.
-        is_white_zero: whether 0 is white, which Pillow heeds in pages of bytes and forgets in others.
-        by_tifffile: whether ``tiff_samples`` reads it.
-        in_planes: whether each colour is stored for itself.
         bits: of a sample.
+        kind: of the samples, as NumPy abbreviates it: ``u`` unsigned, ``i`` signed, ``f`` float.
+        is_white_zero: whether 0 is white, which Pillow heeds in pages of bytes and forgets in others.
+        is_packed: whether it is compressed.
+        in_planes: whether each colour is stored for itself.
+        is_premultiplied: whether its colours are multiplied by transparency.
+        by_tifffile: whether ``tiff_samples`` reads it.
     """
 
     number: int
-    is_bytes: bool
-    is_white_zero: bool
-    by_tifffile: bool
-    in_planes: bool
     bits: int
+    kind: str
+    is_white_zero: bool
+    is_packed: bool
+    in_planes: bool
+    is_premultiplied: bool
+    by_tifffile: bool
+
+    @property
+    def is_bytes(self) -> bool:
+        """Whether the samples are unsigned and of at most 8 bits, which Pillow reads as they are."""
+        return self.kind == "u" and self.bits <= 8
 
 
 def find_page(path: Path) -> TiffPage:
@@ -55,19 +65,21 @@ def find_page(path: Path) -> TiffPage:
         UnreadablePhotographError: there are several, or none.
     """
     with _opened(path) as file:
-        index, page = _photograph_page(path, file)
-        _check_samples(path, page)
-        is_float = page.sampleformat == tifffile.SAMPLEFORMAT.IEEEFP
+        number, page = _photograph_page(path, file)
+        _check_page(path, page)
+        kind, bits = _KINDS.get(int(page.sampleformat), ""), int(page.bitspersample)
         return TiffPage(
-            index,
-            is_bytes=page.bitspersample <= 8 and page.sampleformat == tifffile.SAMPLEFORMAT.UINT,
+            number,
+            bits,
+            kind,
             is_white_zero=page.photometric == tifffile.PHOTOMETRIC.MINISWHITE,
+            is_packed=int(page.compression) != 1,
+            in_planes=page.samplesperpixel > 1 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE,
+            is_premultiplied=tifffile.EXTRASAMPLE.ASSOCALPHA in page.extrasamples,
             by_tifffile=int(page.compression) in _UNPACKED
-            and page.bitspersample in ((16, 32, 64) if is_float else (8, 16, 32, 64))
+            and bits in ((16, 32, 64) if kind == "f" else (8, 16, 32, 64))
             and page.predictor in (1, 2)
             and page.fillorder == 1,
-            in_planes=page.samplesperpixel > 1 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE,
-            bits=int(page.bitspersample),
         )
 
 
@@ -116,20 +128,23 @@ def _pixels(page: tifffile.TiffPage) -> int:
     return int(page.imagewidth) * int(page.imagelength)
 
 
-def _check_samples(path: Path, page: tifffile.TiffPage) -> None:
+def _check_page(path: Path, page: tifffile.TiffPage) -> None:
     check_size(path, page.imagewidth, page.imagelength)
     if page.imagedepth != 1:
         raise UnreadablePhotographError(path, f"the TIFF page is a volume, no photograph: {SAVE_AS_PNG}")
     if page.samplesperpixel > _MAX_SAMPLES:
         raise UnreadablePhotographError(path, f"it is stored in {page.samplesperpixel} channels: {SAVE_AS_PNG}")
+    is_ycbcr, sampling = page.photometric == tifffile.PHOTOMETRIC.YCBCR, page.tags.valueof(530, (1, 1))
+    if is_ycbcr and int(page.compression) == 1 and tuple(sampling) != (1, 1):
+        raise UnreadablePhotographError(path, f"its colours are stored less finely than its brightness: {SAVE_AS_PNG}")
 
 
-def tiff_samples(path: Path, index: int) -> np.ndarray:
+def tiff_samples(path: Path, number: int) -> np.ndarray:
     """The samples of a page in any number of bits.
 
     Args:
         path: the file.
-        index: of the page, one for which ``find_page`` says ``by_tifffile``.
+        number: of the page, one for which ``find_page`` says ``by_tifffile``.
 
     Returns:
         as stored, (H, W) if grey, (H, W, 3) if red, green and blue, (H, W, 4) if CMYK.
@@ -138,7 +153,7 @@ def tiff_samples(path: Path, index: int) -> np.ndarray:
         UnreadablePhotographError: their colours are of another kind, or some of them are missing.
     """
     with _opened(path) as file:
-        page = file.pages[index].aspage()
+        page = file.pages[number].aspage()
         photometric, alone = int(page.photometric), page.samplesperpixel - len(page.extrasamples)
         wanted = 1 if photometric in _GREY else 3 if photometric in _COLOUR else 4 if photometric in _CMYK else 0
         if not wanted or alone < wanted or page.dtype is None:

@@ -19,6 +19,8 @@ __all__ = ["Samples", "byte_values", "wide_samples"]
 
 _OTHER_BYTE = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 """Pillow keeps one byte of a colour of 16 bits, by the raw mode's last letter; by this letter it keeps the other."""
+_UNKNOWN_TO_PILLOW = b"MM\0+"
+"""How a TIFF of 64-bit offsets and the higher byte first starts."""
 _GREY_ALPHA = 4
 """PNG's colour type of grey with transparency."""
 _COLOUR = (2, 6)
@@ -55,7 +57,7 @@ def wide_samples(path: Path) -> Samples | None:
     if not head.startswith(TIFF_SIGNATURES):
         return None
     page = find_page(path)
-    if page.is_bytes:
+    if page.is_bytes and not head.startswith(_UNKNOWN_TO_PILLOW):
         return None
     values = tiff_samples(path, page.number) if page.by_tifffile else _wide_tiff(path, page)
     return Samples(values, page.is_white_zero, "TIFF")
@@ -81,15 +83,33 @@ def _wide_png(path: Path, kind: int) -> np.ndarray:
 
 
 def _wide_tiff(path: Path, page: TiffPage) -> np.ndarray:
+    """A page that tifffile does not unpack; of what Pillow unpacks, only what it does not mistake."""
+    reason = f"samples of {page.bits} bits, compressed or arranged in this way, are not read"
+    refused = UnreadablePhotographError(path, f"{reason}: {SAVE_AS_PNG}")
+    if page.in_planes or page.is_premultiplied:
+        raise refused
+    kind = (page.kind, page.bits, page.is_packed)
+    try:
+        if kind == ("f", 32, True):
+            # Once unpacked, floats are in the machine's order of bytes, which Pillow forgets.
+            values = _decoded(path, page.number, raw_mode=lambda mode: "F;32NF")
+        elif kind in (("u", 16, True), ("u", 12, False)):
+            values = _decoded(path, page.number)
+            if values.dtype == np.uint8:
+                values = _both_bytes(path, page.number) if page.bits == 16 else values[:0]
+        else:
+            raise refused
+    except SyntaxError:
+        # So Pillow says that it knows the format, but not this arrangement.
+        raise refused from None
+    if not values.size:
+        raise refused
+    return values if values.ndim == 2 or _is_cmyk(path, page) else values[..., :3]
+
+
+def _is_cmyk(path: Path, page: TiffPage) -> bool:
     with opened_picture(path, page.number) as picture:
-        mode = picture.mode
-        if mode.startswith("I;16") or mode in ("I", "F"):
-            return np.asarray(picture)
-    if page.in_planes or page.bits != 16:
-        reason = f"colours of {page.bits} bits, compressed in this way, are not read"
-        raise UnreadablePhotographError(path, f"{reason}: {SAVE_AS_PNG}")
-    values = _both_bytes(path, page.number)
-    return values if mode == "CMYK" else values[..., :3]
+        return picture.mode == "CMYK"
 
 
 def _both_bytes(path: Path, page: int | None = None) -> np.ndarray:
