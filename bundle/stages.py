@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from inspect import signature
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
 from monai.bundle import ConfigWorkflow
 from monai.utils import ensure_tuple
 
+from bundle._root import BUNDLE_ROOT
 from bundle.arguments import settled
 from bundle.command_line import log_without_call_errors
 from bundle.errors import bare_call_errors
@@ -21,9 +21,6 @@ from bundle.settings import check_overrides, known_keys
 __all__ = ["BUNDLE_ROOT", "STAGES", "exit_status", "run_stage"]
 
 
-_PACKAGE = Path(__file__).resolve().parent
-BUNDLE_ROOT = _PACKAGE.parent if (_PACKAGE.parent / "configs" / "metadata.json").is_file() else _PACKAGE
-"""Folder of ``configs`` and ``models``: the bundle's own, or, where the wheel is installed, the package's."""
 STAGES = {
     "training": "train",
     "refinement": "refine",

@@ -174,7 +174,7 @@ def test_the_default_recipe_is_the_config_s():
         (lambda model, folder: load(folder / "no.pt"), "no.pt does not exist"),
         (lambda model, folder: load(setting=1), "no key 'setting'"),
         (lambda model, folder: load(network="$1"), "network is no setting"),
-        (lambda model, folder: segment(folder / "nowhere", model), "nowhere does not exist"),
+        (lambda model, folder: segment(folder / "nowhere", model), "no file or folder .*nowhere"),
         (lambda model, folder: segment(folder, model, views="crop"), "no key 'views'"),
         (lambda model, folder: segment(folder, model, **{"viewer#size": 1}), "no key 'viewer#size'"),
         (lambda model, folder: segment(folder, model, view="sideways"), "sideways"),

@@ -32,7 +32,7 @@ def histogram_svg(results: Sequence[Segmentation]) -> str:
     return (
         f'<svg viewBox="0 0 520 190" role="img" aria-label="{label}">{"".join(_histogram_marks(bins, tallest, median))}'
         "</svg><figcaption><span><b>Vertical cup-to-disc ratio</b></span>"
-        '<span><span class="swatch"></span>OK</span><span><span class="swatch review"></span>Review</span>'
+        '<span><span class="swatch"></span>Not flagged</span><span><span class="swatch review"></span>Review</span>'
         f"<span>median <b>{shown_number(median, 2)}</b></span></figcaption>"
     )
 

@@ -24,7 +24,7 @@ from bundle.results import STATUSES, Segmentation, count_statuses, photograph_co
 
 __all__ = ["write_page"]
 
-_STATUS_NAMES = {"ok": "OK", "review": "Review", "no_disc": "No disc", "unreadable": "Unreadable"}
+_STATUS_NAMES = {"ok": "Not flagged", "review": "Review", "no_disc": "No disc", "unreadable": "Unreadable"}
 _STATUS_SIGNS = {"ok": "\u2713", "review": "!", "no_disc": "\u2205", "unreadable": "\u2715"}
 _NEED_OF_REVIEW = ("unreadable", "no_disc", "review", "ok")
 
@@ -66,7 +66,7 @@ def write_page(
 
 def _card(result: Segmentation, pictures: Pictures) -> dict[str, str]:
     folder, slash, name = result.image.rpartition("/")
-    links = {"Overlay": pictures.overlay, "Mask": pictures.mask}
+    links = {"Overlay": pictures.overlay, "Mask file": pictures.mask}
     measured = result.measurements
     return {
         "status": result.status,
@@ -86,7 +86,7 @@ def _card(result: Segmentation, pictures: Pictures) -> dict[str, str]:
         "cup_height": shown_number(measured.cup_height_px, 1, "\u00a0px"),
         "uncertainty": shown_number(result.uncertainty, 3),
         "rims": _rim_list(result.rims),
-        "links": "".join(_link(text, target) for text, target in links.items() if target),
+        "links": "".join(_link(text, target) for text, target in links.items() if target) + _fill(pictures.outlines),
     }
 
 
@@ -143,6 +143,11 @@ def _rim_list(rims: Rims) -> str:
 def _link(text: str, name: str) -> str:
     # The leading ./ keeps a name such as "//host" or "data:x" from being read as anything but a path.
     return f'<a href="./{quote(os.fsencode(name).lstrip(b"/"))}">{text}</a>'
+
+
+def _fill(outlines: Outlines | None) -> str:
+    """What shows the mask in colours; its file holds the values 0, 1 and 2, which look black."""
+    return "" if outlines is None else '<button type="button" class="fill" hidden>Mask in colours</button>'
 
 
 def _count(status: str, number: int) -> str:

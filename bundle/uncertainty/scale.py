@@ -10,6 +10,7 @@ from typing import Any
 
 import ignite.distributed as idist
 
+from bundle._root import BUNDLE_ROOT
 from bundle.errors import one_line
 from bundle.io.provenance import model_identity
 from bundle.networks.notes import notes_of
@@ -24,7 +25,7 @@ SCALE_NOTE = "uncertainty_scale"
 """The note (``bundle.networks.notes``) of a file of weights that holds its scale."""
 NOT_ADAPTED = {SCALE_NOTE: 1.0}
 """The notes of weights that were taught by labels alone."""
-_SHIPPED = Path(__file__).resolve().parents[2] / "models" / "model.pt"
+_SHIPPED = BUNDLE_ROOT / "models" / "model.pt"
 
 
 def scale_of_change(before: float, after: float, source: float = 1.0) -> float:

@@ -158,6 +158,23 @@ def test_contours_can_be_hidden_everywhere(page: Browser, tmp_path: Path) -> Non
     assert drawn(page, ".card.ok") == {"disc": True, "cup": True}
 
 
+def test_the_mask_is_shown_in_colours(page: Browser, tmp_path: Path) -> None:
+    page.click(".card.ok .picture")
+    lines = yellow(page.screenshot(tmp_path / "lines.png"))
+    page.press("Escape")
+    page.click(".card.ok button.fill")
+    assert is_open(page)
+    colour = "getComputedStyle(document.querySelector('#sheet .cup:not(.halo)')).fill"
+    assert page.run(colour) == "rgb(255, 240, 120)"
+    assert page.run("document.getElementById('fill').getAttribute('aria-pressed')") == "true"
+    page.press("f")
+    assert page.run(colour) == "none"
+    assert yellow(page.screenshot(tmp_path / "again.png")) == lines
+    page.press("Escape")
+    page.click(".card.ok .picture")
+    assert page.run(colour) == "none"
+
+
 def test_zoom_by_keys_wheel_and_buttons(page: Browser) -> None:
     page.click(".card.ok .picture")
     assert zoom(page) == 1
