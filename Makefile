@@ -92,5 +92,6 @@ label-server: $(LABEL)/ready
 test-label: $(LABEL)/ready
 	$(LABEL)/bin/python -m pytest tests/integration/test_label_server.py tests/robustness/test_label_load.py tests/data
 
+# Results and photographs (demo, output) stay.
 clean:
-	rm -rf demo dist output site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf dist site build .hypothesis .pytest_cache .mypy_cache .ruff_cache

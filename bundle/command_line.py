@@ -89,12 +89,25 @@ def _logged(error: BaseException, output_dir: Path | None) -> str:
     text = "".join(traceback.format_exception(error))
     # MONAI wraps errors in others that tell where in a config they came from; what they wrap says what it was.
     first = next((link for link in error_chain(error) if link.__cause__ is None), error)
-    what = " ".join(f"{type(first).__name__}: {first}".split())[:_LONGEST]
+    if any(_is_out_of_memory(link) for link in error_chain(error)):
+        what = "end of the memory: pass a smaller --batch_size or --image_size, or use a larger machine;"
+    else:
+        what = " ".join(f"{type(first).__name__}: {first}".split())[:_LONGEST]
     try:
         path = _write(text, output_dir or _output_dir(sys.argv[1:]))
     except OSError:
         return f"{text}error: unexpected {what}"
     return f"error: unexpected {what} (see {path})"
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python or PyTorch found no memory; by name, for PyTorch may not be imported yet."""
+    said = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and ("can't allocate memory" in said or "not enough memory" in said))
+    )
 
 
 def _write(text: str, folder: Path | None) -> Path:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import torch
 from monai.bundle import ConfigParser
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 
@@ -21,7 +22,10 @@ from bundle.errors import CallError
 
 __all__ = ["SETTINGS", "Setting", "check_overrides", "first_part", "known_keys", "nearest"]
 
-Kind = Literal["path", "text", "whole number", "number", "yes or no"]
+Kind = Literal["path", "text", "whole number", "number", "yes or no", "device"]
+
+
+_WORDS = {"yes or no": "True or False", "text": "text", "device": "a device of this machine, such as cpu or cuda:0"}
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Setting:
         """The allowed values, in words."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
-        words = {"yes or no": "True or False", "text": "text"}.get(self.kind, f"a {self.kind}")
+        words = _WORDS.get(self.kind, f"a {self.kind}")
         limits = {"of at least": self.least, "above": self.above, "of at most": self.most, "below": self.below}
         given = [f"{word} {limit}" for word, limit in limits.items() if limit is not None]
         words += " " * bool(given) + " and ".join(given)
@@ -105,6 +109,8 @@ class Setting:
             return not isinstance(value, bool | int | float | list | tuple | dict) and bool(str(value))
         if self.kind == "yes or no":
             return isinstance(value, bool)
+        if self.kind == "device":
+            return _is_here(value)
         if isinstance(value, bool) or not isinstance(value, int if self.kind == "whole number" else int | float):
             return False
         return math.isfinite(value) and (
@@ -114,6 +120,15 @@ class Setting:
             and (self.below is None or value < self.below)
             and (self.divisor == 1 or value % self.divisor == 0)
         )
+
+
+def _is_here(device: Any) -> bool:
+    """Whether PyTorch can use a device, given by its name or as an object, on this machine."""
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError):
+        return False
+    return str(device) != "meta"
 
 
 VIEWS = ("auto", "crop", "photograph")
@@ -142,7 +157,7 @@ SETTINGS: dict[str, Setting] = {
     "resume": Setting("Keep `resume.pt` while training, and continue from it.", "yes or no"),
     "track_photographs": Setting("Number of photographs shown in TensorBoard; 0 for none.", "whole number", 0),
     "track_interval": Setting("Epochs between two updates of these pictures.", "whole number", 1),
-    "device": Setting("Device that the network runs on, such as `cpu` or `cuda:0`.", "text"),
+    "device": Setting("Device that the network runs on.", "device"),
     "cache_num": Setting("Number of photographs whose view is kept in memory.", "whole number", 0),
     "recipe": Setting("Name of the adaptation recipe, a key of `recipes`.", "text"),
     "statistics": Setting("Share of the target in the norm layers' statistics.", "number", 0, 1),

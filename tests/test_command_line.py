@@ -80,6 +80,14 @@ def test_each_of_several_processes_has_a_log_of_its_own(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["error.log", "error_1.log"]
 
 
+@pytest.mark.parametrize("error", ["MemoryError()", "RuntimeError('DefaultCPUAllocator: can\\'t allocate memory')"])
+def test_an_end_of_memory_says_what_to_do(error, tmp_path):
+    done = ended(wrapped(f"raise {error}"), "--output_dir", tmp_path)
+    assert done.returncode == UNEXPECTED
+    assert "memory: pass a smaller --batch_size" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_line_stays_one_line_and_short(tmp_path):
     done = ended("raise ValueError('a\\nb' * 9999)", "--output_dir", tmp_path)
     assert done.stderr.count("\n") == 1

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,13 @@ def test_every_default_is_allowed(stage):
         ("view", "crops"),
         ("mask_format", "jpg"),
         ("batch_size", None),
+        ("device", "gpu"),
+        ("device", "cuda:99"),
+        ("output_dir", True),
+        ("output_dir", ""),
+        ("view", 3),
+        ("recipe", True),
+        ("max_uncertainty", float("nan")),
     ],
 )
 def test_a_value_that_a_setting_cannot_have_is_refused(key, value):
@@ -60,7 +68,7 @@ def test_a_value_that_a_setting_cannot_have_is_refused(key, value):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("seed", 7), ("min_sharpness", 0), ("checkpoint", None), ("seed", "$1 + 1"), ("view", "@other")]
+    ("key", "value"), [("device", "cpu"), ("output_dir", Path("x")), ("dataset_dir", None), ("seed", 7), ("min_sharpness", 0), ("checkpoint", None), ("seed", "$1 + 1"), ("view", "@other")]
 )
 def test_a_value_that_a_setting_can_have_passes(key, value):
     check_overrides("inference", {key: value}, [key])
