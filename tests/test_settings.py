@@ -68,7 +68,17 @@ def test_a_value_that_a_setting_cannot_have_is_refused(key, value):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("device", "cpu"), ("output_dir", Path("x")), ("dataset_dir", None), ("seed", 7), ("min_sharpness", 0), ("checkpoint", None), ("seed", "$1 + 1"), ("view", "@other")]
+    ("key", "value"),
+    [
+        ("device", "cpu"),
+        ("output_dir", Path("x")),
+        ("dataset_dir", None),
+        ("seed", 7),
+        ("min_sharpness", 0),
+        ("checkpoint", None),
+        ("seed", "$1 + 1"),
+        ("view", "@other"),
+    ],
 )
 def test_a_value_that_a_setting_can_have_passes(key, value):
     check_overrides("inference", {key: value}, [key])

@@ -12,12 +12,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LOG", "MARK", "OUTPUTS", "own_names", "read_mark"]
+__all__ = ["EVENTS", "LOG", "MARK", "OUTPUTS", "own_names", "read_mark"]
 
 MARK = ".fundus.json"
 LOG = "fundus.log"
 """What the command ``fundus`` writes besides a stage's outputs."""
-_TRAINING = ("model.pt", "resume.pt", "events")
+EVENTS = "events"
+"""TensorBoard's folder, to which files are only ever added."""
+_TRAINING = ("model.pt", "resume.pt", EVENTS)
 _PSEUDO_LABELS = ("pseudo_labels", "prototypes.pt", "refinement.csv")
 _SCORES = ("metrics.json", "metrics.csv")
 OUTPUTS = {

@@ -16,7 +16,7 @@ import ignite.distributed as idist
 from filelock import FileLock, Timeout
 
 from bundle._version import __version__
-from bundle.data.own_outputs import MARK, OUTPUTS, own_names, read_mark
+from bundle.data.own_outputs import EVENTS, MARK, OUTPUTS, own_names, read_mark
 from bundle.errors import CallError
 from bundle.io.files import atomic_write, check_output_dir, safe_output_path
 
@@ -42,7 +42,8 @@ def claim(output_dir: str | os.PathLike[str], stage: str) -> None:
     folder = Path(output_dir)
     if idist.get_rank() == 0:
         ours = own_names(folder)
-        foreign = [name for name in OUTPUTS[stage] if name not in ours and os.path.lexists(folder / name)]
+        at_risk = [name for name in OUTPUTS[stage] if name != EVENTS and name not in ours]
+        foreign = [name for name in at_risk if os.path.lexists(folder / name)]
         if foreign:
             raise CallError(
                 f"{folder / foreign[0]} was there before and is not this bundle's.",
