@@ -60,24 +60,29 @@ def shown_grey(path: Path, values: np.ndarray, dataset: pydicom.Dataset) -> np.n
     bits, is_signed = int(dataset.BitsStored), dataset.PixelRepresentation == 1
     lowest = -(2 ** (bits - 1)) if is_signed else 0
     ends = np.array([lowest, lowest + 2**bits - 1], np.int64)
-    meant, meant_ends = (apply_modality_lut(part, dataset) for part in (values.astype(np.int64), ends))
+    meant_ends = apply_modality_lut(ends, dataset)
     if dataset.get("VOILUTSequence"):
-        looked_up = apply_voi(np.rint(meant).astype(np.int64), dataset)
+        looked_up = apply_voi(np.rint(_meant(values, dataset)).astype(np.int64), dataset)
         return _between(looked_up, 0, 2 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1)
     if _has_window(dataset, float(meant_ends.min()), float(meant_ends.max())):
         # What lies beyond both ends of any window tells the range in which pydicom gives its result.
         black, white = apply_windowing(np.array([-1e12, 1e12]), dataset)
-        shown = _between(apply_windowing(meant, dataset), black, white)
+        shown = _between(apply_windowing(_meant(values, dataset), dataset), black, white)
         if shown.min() == shown.max() and values.min() != values.max():
             raise UnreadablePhotographError(
                 path, "its window (WindowCenter, WindowWidth) leaves nothing to be seen: export it with another window"
             )
         return shown
     if dataset.get("ModalityLUTSequence"):
-        return _between(meant, 0, 2 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1)
+        return _between(_meant(values, dataset), 0, 2 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1)
     stored = values.astype(np.int64) - lowest if is_signed else values
     shown = scaled_by_depth(stored, bits)
     return 255 - shown if meant_ends[0] > meant_ends[1] else shown
+
+
+def _meant(values: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
+    """Stored values after the modality transform, of a type that holds them."""
+    return apply_modality_lut(values.astype(np.int64), dataset)
 
 
 def _between(values: np.ndarray, black: float, white: float) -> np.ndarray:

@@ -14,7 +14,6 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import (
     JPEG2000,
     MPEG4HP41,
-    HTJ2KLossless,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGLossless,
@@ -27,6 +26,8 @@ from pydicom.uid import (
 
 from tests.support.dicom import write_dicom
 from tests.support.patterns import colour_pattern, expect, grey_pattern, load, refusal
+
+HIGH_THROUGHPUT = pydicom.uid.UID("1.2.840.10008.1.2.4.201")
 
 
 @pytest.mark.parametrize("name", ["a.dcm", "a.dicom", "a", "1.2.840.113619.2.1"])
@@ -159,7 +160,11 @@ def test_dicom_of_several_frames_is_refused(tmp_path: Path) -> None:
         (JPEGLossless, "pip install pylibjpeg pylibjpeg-libjpeg,"),
         (JPEGLosslessSV1, "pip install pylibjpeg pylibjpeg-libjpeg,"),
         (JPEGLSLossless, "pip install pyjpegls,"),
-        (HTJ2KLossless, "pip install pylibjpeg pylibjpeg-openjpeg,"),
+        pytest.param(
+            HIGH_THROUGHPUT,
+            "pip install pylibjpeg pylibjpeg-openjpeg,",
+            marks=pytest.mark.skipif(HIGH_THROUGHPUT.name[0] == "1", reason="this pydicom does not know the name"),
+        ),
         (MPEG4HP41, "uncompressed"),
     ],
 )

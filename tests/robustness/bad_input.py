@@ -128,19 +128,19 @@ def formats() -> Iterator[Case]:
     yield Case("png_called.dcm", picture(), "no DICOM preamble")
     yield Case("png_called.nii", picture(), "damaged")
     yield Case("plain_called.nii.gz", nifti(), "damaged")
-    yield Case("dicom_called.png", dicom(), "not that of")
-    yield Case("nifti_called.png", nifti(), "not that of")
-    yield Case("gif_called.png", picture(shown.quantize(16), "GIF", **several), "not that of")
-    yield Case("webp_called.png", picture(kind="WEBP", **several), "not that of")
-    yield Case("pdf_called.png", b"%PDF-1.7\n" + bytes(500), "not that of")
-    yield Case("text_called.png", b"patient,eye\n" * 100, "not that of")
-    yield Case("page_called.png", b"<html><script>alert(1)</script></html>", "not that of")
+    yield Case("dicom_called.png", dicom())
+    yield Case("nifti_called.png", nifti(), "no format that is read")
+    yield Case("gif_called.png", picture(shown.quantize(16), "GIF", **several), "2 pictures")
+    yield Case("webp_called.png", picture(kind="WEBP", **several), "2 pictures")
+    yield Case("pdf_called.png", b"%PDF-1.7\n" + bytes(500), "no format that is read")
+    yield Case("text_called.png", b"patient,eye\n" * 100, "no format that is read")
+    yield Case("page_called.png", b"<html><script>alert(1)</script></html>", "no format that is read")
     yield Case("pickle_called.nii", b"\x80\x04cos\nsystem\n(S'true'\ntR.", "copy it again")
     for suffix in (*SEEDS, "jpeg", "tiff", "dicom"):
         yield Case(f"empty.{suffix}", b"", "empty")
         yield Case(f"zeros.{suffix}", bytes(2000), "")
     yield Case("animated.png", picture(**several))
-    yield Case("pages.tif", picture(kind="TIFF", **several))
+    yield Case("pages.tif", picture(kind="TIFF", **several), "2 pages")
     yield Case("cmyk.jpg", picture(shown.convert("CMYK"), "JPEG"))
     yield Case("cmyk.tif", picture(shown.convert("CMYK"), "TIFF"))
     yield Case("lab.tif", picture(Image.new("LAB", (WIDTH, HEIGHT)), "TIFF"), "CIE Lab")
@@ -167,9 +167,9 @@ def medical() -> Iterator[Case]:
     """DICOM and NIfTI whose header is odd."""
     yield Case("no_pixels.dcm", dicom(PixelData=None), "no image")
     yield Case("rows_too_many.dcm", dicom(Rows=HEIGHT + 40), "cannot be decoded")
-    yield Case("no_rows.dcm", dicom(Rows=None), "damaged")
+    yield Case("no_rows.dcm", dicom(Rows=None), "lacks Rows")
     yield Case("zero_rows.dcm", dicom(Rows=0), "too few")
-    yield Case("no_interpretation.dcm", dicom(PhotometricInterpretation=None), "damaged")
+    yield Case("no_interpretation.dcm", dicom(PhotometricInterpretation=None), "lacks PhotometricInterpretation")
     yield Case("odd_interpretation.dcm", dicom(PhotometricInterpretation="HSV"), "not supported")
     yield Case("four_samples.dcm", dicom(SamplesPerPixel=4), "")
     yield Case("no_bits.dcm", dicom(BitsStored=0), "")
@@ -253,12 +253,14 @@ LABELS: dict[str, tuple[str, bytes, str]] = {
     "other size": ("index", picture(np.zeros((HEIGHT, WIDTH - 1), np.uint8)), "63 x 48"),
     "turned": ("index", picture(np.zeros((WIDTH, HEIGHT), np.uint8)), "orientation"),
     "0 to 255": ("index", picture(np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint8)), "more"),
-    "refuge as index": ("index", picture(noise()[..., 0] // 128 * np.uint8(128)), "--label_format refuge"),
+    "refuge as index": ("index", picture(np.pad(np.zeros((44, 60), np.uint8), 2, constant_values=255)), "refuge"),
+    "disc mask as index": ("index", picture(np.pad(np.full((44, 60), 255, np.uint8), 2)), "--label_format pair"),
+    "disc mask as refuge": ("refuge", picture(np.pad(np.full((44, 60), 255, np.uint8), 2)), "corner"),
     "index as refuge": ("refuge", picture(noise()[..., 0] % np.uint8(3)), "--label_format index"),
     "foreign as refuge": ("refuge", picture(noise()[..., 0]), "REFUGE labels hold"),
     "coloured": ("index", picture(), "colour"),
     "cut": ("index", picture()[:2000], "truncated"),
-    "text": ("index", b"0 1 2" * 50, "not that of"),
+    "text": ("index", b"0 1 2" * 50, "no format that is read"),
     "empty": ("index", b"", "empty"),
     "pair of other size": ("pair", picture(np.zeros((HEIGHT - 1, WIDTH), np.uint8)), "64 x 47"),
     "pair cut": ("pair", picture()[:2000], "truncated"),
