@@ -16,10 +16,10 @@ __all__ = ["ClassBalancedLoss"]
 
 
 class ClassBalancedLoss(nn.Module):
-    """Cross-entropy with the mean teacher's pseudo-labels, whose background is weighted by statistics of the target.
+    """Cross-entropy with the mean teacher's pseudo-labels; statistics of the target weight the background pixels.
 
-    CBMT (Tang et al., MICCAI 2023, arXiv 2307.09973). With p the student's and q the teacher's probability of class c
-    (disc or cup) at pixel i, and gamma the threshold:
+    This is the loss of CBMT (Tang et al., MICCAI 2023, arXiv 2307.09973). With p the student's and q the teacher's
+    probability of class c (disc or cup) at pixel i, and gamma the threshold:
 
         y_i = [q_i > gamma]
         eta_fg = mean of -log q_i       over the target's pixels with gamma < q_i < 1 - r (1 - gamma)
