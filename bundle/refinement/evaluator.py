@@ -110,6 +110,7 @@ class RefinementMeasures:
         self.rows: dict[str, list[list[float]]] = {}
 
     def attach(self, engine: Engine) -> None:
+        """Attach the handler to an engine."""
         engine.add_event_handler(Events.EPOCH_STARTED, lambda: self.rows.clear())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.summarise)
