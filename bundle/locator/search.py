@@ -63,7 +63,7 @@ def load_locator(checkpoint: str | Path, device: torch.device | str = "cpu", **k
 
     Example:
         >>> from bundle.stages import BUNDLE_ROOT
-        >>> locate = load_locator(BUNDLE_ROOT / "models" / "locator.pt")
+        >>> locate = load_locator(BUNDLE_ROOT / "models" / "locator.pt", size=64)
         >>> locate(torch.zeros(3, 64, 48)) is None  # a black picture
         True
     """
