@@ -28,7 +28,7 @@ def prepare_batch(
     Args:
         batch: ``image`` (B x 3 x W x H) and, where the recipe has them, ``label``, ``mask``, ``probability`` (B x 2 x W
             x H), ``weak`` (B x 3 x W x H) and ``name``.
-        device: that the tensors are moved to.
+        device: device to which the tensors are moved.
         non_blocking: see ``torch.Tensor.to``.
         kwargs: other arguments of ``torch.Tensor.to``.
 
@@ -57,9 +57,9 @@ class AdaptationInferer(Inferer):
     The call returns an ``AdaptationOutput``.
 
     Args:
-        teacher: a second network, run in evaluation mode and without gradients, which sees the same photographs before
+        teacher: a second network, run in evaluation mode and without gradients, which gets the same photographs before
             their colours were changed (the target's ``weak``); None in a recipe without one.
-        consensus: averages the teacher's answers to several views; None uses one forward pass.
+        consensus: averages the teacher's predictions from several views; None uses one forward pass.
 
     Example:
         >>> network = DiscCupUNet(backbone="efficientnet-lite0-small", decoder_channels=(16, 16, 8, 8)).eval()
@@ -76,6 +76,13 @@ class AdaptationInferer(Inferer):
     def __call__(  # type: ignore[override]
         self, inputs: torch.Tensor, network: DiscCupUNet, targets: Mapping[str, Any] | None = None, *_: Any, **__: Any
     ) -> AdaptationOutput:
+        """Run the student and the teacher on a batch.
+
+        Args:
+            inputs: B x 3 x W x H.
+            network: the student, bare or in PyTorch's wrapper for several processes.
+            targets: the target that ``prepare_batch`` returns; only ``weak`` is used, and only with a teacher.
+        """
         plain = network.module if isinstance(network, DistributedDataParallel) else network
         with HeadInput(plain) as head_input:
             logits = network(inputs)

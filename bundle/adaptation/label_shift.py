@@ -1,4 +1,4 @@
-"""Label shift: how much larger or smaller the target's cups are than the source's, and a head corrected for it.
+"""Label shift: how much larger or smaller the target's cups are than the source's, and how the head is corrected.
 
 A network that was trained on one population predicts cups too close to the usual size in that population. Under label
 shift the correction is to multiply the odds by the ratio of the two priors, and expectation-maximisation estimates the
@@ -25,7 +25,7 @@ __all__ = ["cup_prior_shift", "estimate_shift", "expect_cups", "sampling_error"]
 logger = logging.getLogger(__name__)
 
 SMALLEST_SHARE, LARGEST_SHARE = 0.01, 0.9
-"""In no clinic is the mean share of cup in the disc outside this range; such an estimate has diverged."""
+"""The mean share of cup in the disc lies in this range in every clinic; an estimate outside it has diverged."""
 
 
 def estimate_shift(
@@ -62,7 +62,7 @@ def estimate_shift(
     for _ in range(iterations):
         share = float((torch.sigmoid(z / temperature + shift) * weight).sum() / total)
         if not SMALLEST_SHARE < share < LARGEST_SHARE:
-            # It converges to a prior of 0 or 1, with which a head would ignore what the photograph shows.
+            # The estimate is converging to a prior of 0 or 1, with which the head would ignore the photograph.
             logger.warning("the target's share of cup cannot be estimated: the source's is used instead")
             return 0.0
         before, shift = shift, math.log(share / (1 - share)) - odds
@@ -85,8 +85,8 @@ def sampling_error(z: torch.Tensor, weight: torch.Tensor, shift: float, temperat
         temperature: as for the estimate.
 
     Returns:
-        The error in nats, at the given temperature; infinity for a single photograph, where no pixel has any weight,
-        and where the data do not determine the estimate, as with pixels that are all of one kind.
+        The error in nats, at the given temperature; infinity for a single photograph, if no pixel has any weight, and
+        if the data do not determine the estimate, for example because all pixels are of one kind.
 
     Example:
         >>> z = torch.tensor([[3.0, 3.0, -3.0], [3.0, -3.0, -3.0]])
@@ -101,7 +101,7 @@ def sampling_error(z: torch.Tensor, weight: torch.Tensor, shift: float, temperat
     cups, discs = ((part * weight).sum(dim=1).double() for part in (cup, torch.ones_like(cup)))
     share = float(cups.sum()) / total
     variance = share * (1 - share)
-    # Each iteration passes on this share of the change that the one before it made.
+    # Each iteration passes on this share of the change made by the previous one.
     passed_on = float((cup * (1 - cup) * weight).sum()) / total / variance if variance > 0 else 1.0
     if passed_on >= 1:
         return math.inf
@@ -118,12 +118,12 @@ def cup_prior_shift(
     least: float = 0.0,
     errors: float = 2.0,
 ) -> float:
-    """Estimate the shift over a whole target, less what chance and the camera alone may cause.
+    """Estimate the shift over a whole target, reduced by what chance and the camera alone may cause.
 
-    In a small sample of a clinic's photographs the cups are larger or smaller by chance, and a camera that blurs or
-    darkens makes the predictions less certain, which looks like a shift. The bar is the root of the sum of the squares
-    of both. A shift below the bar counts as 0. A larger one is reduced by (bar / shift)^2 of itself, like a coefficient
-    by Breiman's non-negative garrote (Technometrics 37, 1995), so that a large shift hardly changes.
+    In a small sample of a clinic's photographs, the cups may be larger or smaller by chance. A camera that blurs or
+    darkens makes the predictions less certain, which looks like a shift too. The root of the sum of the squares of both
+    effects is a bar. A shift below the bar counts as 0. A larger shift is reduced by the fraction (bar / shift)^2, as
+    in Breiman's non-negative garrote (Technometrics 37, 1995); a large shift hardly changes.
 
     Args:
         network: run in evaluation mode; afterwards it is in its previous mode again.
@@ -172,7 +172,7 @@ def cup_prior_shift(
 
 @torch.no_grad()
 def expect_cups(network: DiscCupUNet, shift: float) -> None:
-    """Add ``shift`` to the cup's logit, by the bias of the head; where no cup is near, the edge of the disc stays.
+    """Add ``shift`` to the cup's logit through the bias of the head; the disc's edge moves only where a cup is near it.
 
     Args:
         network: changed in place.

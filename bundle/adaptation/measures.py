@@ -18,16 +18,17 @@ __all__ = ["MeasuresWithoutLabels"]
 class MeasuresWithoutLabels:
     """Ignite handler for ``AgreementEvaluator`` that averages measures without labels over the target's photographs.
 
-    They also go to ``engine.state.metrics``, as scalars called ``predicted_dice_optic_disc`` and so on.
+    The means also go to ``engine.state.metrics``, as scalars called ``predicted_dice_optic_disc`` and so on.
 
     Args:
-        gather: whether each of several processes evaluates a share of the photographs; False if only one does.
+        gather: whether each of several processes evaluates a share of the photographs; False if only one process
+            evaluates.
 
     Attributes:
-        summary: ``predicted_dice`` of disc and cup (how far views agree, or passes where there are no views) and
-            ``pass_agreement``, both in [0, 1]; ``entropy`` (nats per pixel); ``area_share`` of the view that disc and
-            cup take, in [0, 1]; ``uncertainty``, the median of what inference reports; number of ``photographs``. All
-            are NaN if there are no photographs.
+        summary: ``predicted_dice`` of disc and cup (agreement of the views, or of the passes if there are no views) and
+            ``pass_agreement``, both in [0, 1]; ``entropy`` (nats per pixel); ``area_share``, the shares of the view
+            that disc and cup cover, in [0, 1]; ``uncertainty``, the median of the uncertainties that inference reports;
+            and the number of ``photographs``. Without photographs, all but the number are NaN.
 
     Example:
         >>> output = {"pred": torch.zeros(3, 4, 4), "agreement": torch.tensor([0.75, 0.5])}
@@ -43,6 +44,7 @@ class MeasuresWithoutLabels:
         self.summary: dict[str, Any] = {}
 
     def attach(self, engine: Engine) -> None:
+        """Attach the handler to an engine."""
         engine.add_event_handler(Events.EPOCH_STARTED, self.rows.clear)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.summarise)

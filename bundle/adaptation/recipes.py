@@ -1,7 +1,8 @@
 """Recipes of adaptation: their settings, and the parameters that they train.
 
 A recipe is an entry of ``recipes`` in ``configs/adapt.json``. ``Recipe`` holds the settings of such an entry, completed
-with the defaults and checked, and derives from them what the stage needs.
+with the defaults and checked; its methods derive from them the trained parameters, the mean teacher and the number of
+epochs.
 """
 
 from __future__ import annotations
@@ -35,12 +36,12 @@ class Recipe:
         trainable: see ``trainable_parameters``.
         max_epochs: number of epochs, at least 0; 0 trains nothing.
         least_steps: smallest number of batches, at least 0; if ``max_epochs`` gives fewer, there are more epochs.
-        photographs_per_epoch: largest number of photographs in an epoch, drawn anew for each; None for all.
+        photographs_per_epoch: largest number of photographs in an epoch, drawn again for each epoch; None for all.
         learning_rate: of Adam, at least 0.
         learning_rate_decay: share by which the rate falls after each epoch, in [0, 1).
         teacher: momentum of the mean teacher, in (0, 1); None for no teacher.
         kept: whether the weights of the ``teacher`` or the ``student`` are the result.
-        consensus: whether the teacher's answer is the mean over several views.
+        consensus: whether the teacher's prediction is the mean over several views.
         cup_prior: temperature at which the target's share of cup is estimated, above 0; None for no estimate.
         augmentation: a key of ``train#augmentations``.
         geometry: a key of ``train#geometries``.
@@ -121,21 +122,28 @@ class Recipe:
         return max(self.max_epochs, math.ceil(self.least_steps / max(1, batches)))
 
     def photographs(self, available: int) -> int:
-        """Number of photographs in an epoch, if ``available`` ones can be read."""
+        """Number of photographs in an epoch, if ``available`` photographs can be read."""
         return min(available, self.photographs_per_epoch or available)
 
 
 def choose_recipe(recipes: Mapping[str, Mapping[str, Any]], name: str, defaults: Mapping[str, Any]) -> Recipe:
-    """The recipe called ``name``; ``Recipe`` has an example.
+    """Build the recipe called ``name``.
 
     Args:
         recipes: for each recipe the settings that differ from ``defaults``.
-        name: of the recipe.
+        name: name of the recipe.
         defaults: a value for every setting.
 
     Raises:
         CallError: there is no recipe of this name.
         ValueError: a setting is unknown or out of range.
+
+    Example:
+        >>> import json
+        >>> from bundle.stages import BUNDLE_ROOT
+        >>> config = json.loads((BUNDLE_ROOT / "configs" / "adapt.json").read_text())
+        >>> choose_recipe(config["recipes"], "tent", config["recipe_defaults"]).losses
+        {'entropy': 1.0}
     """
     if name not in recipes:
         raise CallError(f"--recipe {name} is unknown.", f"Use one of {', '.join(sorted(recipes))}.")

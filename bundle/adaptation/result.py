@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class AdaptationResult:
-    """Write the adapted weights, and ``adaptation.json``: how they were made and what was measured without labels.
+    """Write the adapted weights, and ``adaptation.json``, which records how they were made and all measures.
 
     If the measures predict that the adaptation did harm, the source's weights are written instead; if training
     diverged, those of the last good epoch. The record (``kept`` and ``reason``) and the log then say so.
@@ -35,15 +35,29 @@ class AdaptationResult:
     Args:
         output_dir: receives ``model.pt``, whose notes hold the ``uncertainty_scale``, and ``adaptation.json``.
         network: the adapted network.
-        facts: what to record besides the measures, such as recipe and seed.
-        checkpoint: the source's weights.
+        facts: entries of the record besides the measures, such as recipe and seed.
+        checkpoint: file with the source's weights.
         tolerance: harm is predicted if the predicted Dice of disc or cup falls by more than this; None ignores the
             predicted Dice, like published methods.
-        collapse: whatever the tolerance, harm is predicted if background, disc or cup keeps less than this share of its
-            area; in [0, 1]. The predicted Dice does not show this, because views agree where all miss a structure.
-        least_disc: the source's weights are kept if the disc that they find takes a smaller share of the view than this
-            on average, because the effect of the adaptation cannot be judged then; in [0, 1].
-        guard: knows whether training diverged; None if there was no guard.
+        collapse: independent of the tolerance, harm is predicted if background, disc or cup keeps less than this share
+            of its area; in [0, 1]. The predicted Dice does not show this, because views that all miss a structure
+            agree.
+        least_disc: the source's weights are kept if the disc that they find covers on average a smaller share of the
+            view than this, because the effect of the adaptation cannot be judged then; in [0, 1].
+        guard: the handler that stops a diverging training; None if there was none.
+
+    Example:
+        >>> import tempfile
+        >>> from types import SimpleNamespace
+        >>> summary = {"predicted_dice": dict.fromkeys(CLASSES, 0.9), "area_share": dict.fromkeys(CLASSES, 0.2)}
+        >>> before, after = (SimpleNamespace(summary=summary | {"uncertainty": u}) for u in (0.10, 0.08))
+        >>> dataset, network = SimpleNamespace(unreadable={}, without_disc=set()), nn.Linear(1, 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_weights(network, f"{folder}/source.pt", {SCALE_NOTE: 1.0})
+        ...     AdaptationResult(folder, network, {"recipe": "tent"}, f"{folder}/source.pt")(before, after, dataset)
+        ...     record = json.loads(Path(folder, "adaptation.json").read_text())
+        >>> record["recipe"], record["kept"], round(record["uncertainty_scale"], 2)
+        ('tent', 'adapted', 0.8)
     """
 
     def __init__(
@@ -68,14 +82,14 @@ class AdaptationResult:
 
     @idist.one_rank_only(with_barrier=True)
     def __call__(self, before: MeasuresWithoutLabels, after: MeasuresWithoutLabels, dataset: PhotographDataset) -> None:
-        """Write both files, each as a whole, and remove what only a resumed run needs.
+        """Write both files, each as a whole, and remove the file that only an interrupted run needs.
 
         Only the first of several processes writes.
 
         Args:
-            before: measured with the source's weights.
-            after: measured with the adapted weights.
-            dataset: knows which photographs were left out, and why.
+            before: measures of the source's weights.
+            after: measures of the adapted weights.
+            dataset: the data set, which records the photographs that were left out, and why.
         """
         change = {
             name: after.summary["predicted_dice"][name] - before.summary["predicted_dice"][name] for name in CLASSES

@@ -1,8 +1,9 @@
-"""More than one process: the same results as one process, from a share of the work each.
+"""Several processes that share the work and give the same results as a single process.
 
-Two things are shared out: where a photograph stands for itself (measuring, refinement, inference) whole batches are
-dealt out, so that each batch is the one that a single process would see; in training each batch is split by rows, and
-what depends on the batch as a whole (loss, norm statistics, dropout) is computed over all of its rows.
+The work is shared in two ways. Where photographs are processed independently (measuring, refinement, inference), each
+process takes whole batches, which are the batches that a single process would form. In training, each batch is split
+by rows, and everything that depends on the whole batch (loss, norm statistics, dropout) is computed over the rows of
+all processes.
 
-Nothing here does anything in a single process.
+In a single process, all of these functions and classes leave the work as it is.
 """

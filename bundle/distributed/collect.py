@@ -1,4 +1,4 @@
-"""What several processes found, brought together."""
+"""Starting and ending a group of processes, and collecting their results."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["begin", "collect_dealt", "finish", "from_first"]
 
 
 def begin(seed: int | None = None) -> None:
-    """Join the group of processes, by NCCL where there are GPUs, else by gloo; only the first process logs progress.
+    """Join the group of processes, with NCCL if there are GPUs, else with gloo; only the first process logs progress.
 
     Args:
-        seed: of all random numbers, as ``monai.utils.set_determinism`` takes it; None leaves them as they are.
+        seed: seed of all random numbers, see ``monai.utils.set_determinism``; None leaves their state as it is.
     """
     if seed is not None:
         set_determinism(seed=seed)
@@ -28,27 +28,39 @@ def begin(seed: int | None = None) -> None:
 
 
 def finish() -> None:
-    """Leave the group of processes, when all have got so far."""
+    """Wait until all processes get here, then leave their group."""
     idist.barrier()
-    # PyTorch may wait for gloo's thread while it holds the interpreter's lock, and that thread needs the lock to let go
-    # of its last operation: it gets the time to do so.
+    # PyTorch may wait for gloo's thread while it holds the interpreter's lock, and that thread needs the lock to finish
+    # its last operation; the pause gives the thread time to finish.
     time.sleep(0.2)
     idist.finalize()
 
 
 def from_first(value: Any) -> Any:
-    """What the first process has as ``value``, in every process."""
+    """Give every process the value that the first process has.
+
+    Args:
+        value: anything that can be pickled; only the first process's value matters, but all must call the function.
+
+    Example:
+        >>> from_first("as it is, in a single process")
+        'as it is, in a single process'
+    """
     return cast(list, idist.all_gather([value]))[0][0] if idist.get_world_size() > 1 else value
 
 
 def collect_dealt(values: Sequence[Any]) -> list[Any]:
-    """What all processes found, in the order in which a single process would have found it.
+    """Collect the results of all processes, in the order in which a single process would have found them.
 
     Args:
-        values: one entry for each batch of ``DealtBatches``, None for one that gave nothing.
+        values: one result for each batch that ``DealtBatches`` gave this process; None for a batch without a result.
 
     Returns:
-        the entries that are not None, in every process.
+        The results that are not None, the same list in every process.
+
+    Example:
+        >>> collect_dealt(["first batch", None, "third batch"])
+        ['first batch', 'third batch']
     """
     shares = cast(list, idist.all_gather(list(values)))
     dealt = itertools.chain.from_iterable(itertools.zip_longest(*shares))

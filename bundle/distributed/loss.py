@@ -18,15 +18,20 @@ __all__ = ["GlobalBatchLoss"]
 
 
 class GlobalBatchLoss(nn.Module):
-    """A loss over the rows that all processes have together, to be minimised under ``DistributedDataParallel``.
+    """A loss over the rows of all processes together, for training with ``DistributedDataParallel``.
 
-    Every process computes the whole batch's loss, and the gradient of its own rows. A loss that divides by what it
-    counts in a batch, or remembers the photographs it saw, is then the same as in one process.
+    Every process computes the loss of the whole batch, but the gradient of its own rows only. A loss that divides by a
+    count over the batch, or that remembers photographs, therefore gives the same result as in a single process.
 
     Args:
-        loss: ``(output, target) -> scalar`` of tensors whose first axis is the batch; ``output`` may be an
-            ``AdaptationOutput``, ``target`` a dict of tensors and of lists such as ``name``. Of rows with the same
-            ``name`` the first alone counts.
+        loss: a module ``(output, target) -> scalar`` of tensors whose first axis is the batch. ``output`` may be an
+            ``AdaptationOutput``, and ``target`` a dict of tensors and of lists such as ``name``. Of several rows with
+            the same ``name``, only the first counts.
+
+    Example:
+        >>> loss = GlobalBatchLoss(nn.MSELoss())
+        >>> loss(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 1.0]))
+        tensor(2.)
     """
 
     def __init__(self, loss: nn.Module) -> None:
@@ -34,7 +39,7 @@ class GlobalBatchLoss(nn.Module):
         self.loss = loss
 
     def forward(self, output: Any, target: Any) -> torch.Tensor:
-        """Scalar, the same in all processes."""
+        """The loss of the rows of all processes, a scalar that is the same in every process."""
         if idist.get_world_size() > 1:
             output, target = (_map_rows(value, _gather_tensor, _gather_list) for value in (output, target))
             names = target.get("name") if isinstance(target, Mapping) else None
@@ -71,7 +76,7 @@ def _gather_tensor(tensor: torch.Tensor) -> torch.Tensor:
     rows = list(evenly_divisible_all_gather(plain.detach().contiguous(), concat=False))
     if plain.requires_grad:
         own = plain.view_as(plain)
-        # DistributedDataParallel averages over the processes what is to be summed over the rows.
+        # DistributedDataParallel averages gradients over the processes, but here they must be summed over the rows.
         own.register_hook(lambda gradient: gradient * idist.get_world_size())
         rows[idist.get_rank()] = own
     return torch.cat(rows)

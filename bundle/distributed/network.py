@@ -1,4 +1,4 @@
-"""A network whose gradients, norm statistics and dropout are those of all processes together."""
+"""A network whose gradients, norm statistics and dropout cover the batches of all processes together."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ __all__ = ["GlobalBatchNorm2d", "GlobalDropout2d", "parallel"]
 
 
 class GlobalDropout2d(nn.Dropout2d):
-    """``Dropout2d`` that drops the channels that a single process would drop in the batch of all processes together.
+    """``Dropout2d`` that drops the same channels as a single process with the batch of all processes.
 
-    It draws for all rows and uses its own, so that the processes' generators stay in step.
+    Each process draws random numbers for the rows of all processes and uses those of its own rows; the random
+    generators of all processes thus stay in the same state.
+
+    Example:
+        >>> GlobalDropout2d(0.5)(torch.ones(1, 64, 2, 2)).unique().tolist()
+        [0.0, 2.0]
     """
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -30,7 +35,7 @@ class GlobalDropout2d(nn.Dropout2d):
 
 
 class _FromAll(torch.autograd.Function):
-    """A tensor of every process, W x its shape; the gradient is that of what all of them made of it."""
+    """Gather a tensor from W processes, as W x its shape; its gradient is the sum over all processes."""
 
     @staticmethod
     def forward(ctx: Any, value: torch.Tensor) -> torch.Tensor:
@@ -42,13 +47,17 @@ class _FromAll(torch.autograd.Function):
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):
-    """``BatchNorm2d`` that normalises by the batch of all processes together, on any device.
+    """``BatchNorm2d`` that normalises with the statistics of the batch of all processes, on any device.
 
-    PyTorch's ``SyncBatchNorm`` does so on accelerators alone.
+    PyTorch's ``SyncBatchNorm`` works on accelerators only.
+
+    Example:
+        >>> GlobalBatchNorm2d(1)(torch.tensor([[[[1.0]]], [[[3.0]]]])).flatten().detach()
+        tensor([-1.0000,  1.0000])
     """
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Normalise ``inputs`` (B x C x W x H); in evaluation mode by the running statistics."""
+        """Normalise ``inputs`` (B x C x W x H); in evaluation mode with the running statistics."""
         if not self.training or idist.get_world_size() == 1:
             return super().forward(inputs)
         variance, mean = torch.var_mean(inputs, dim=(0, 2, 3), correction=0)
@@ -67,17 +76,21 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
 
 
 def parallel(network: nn.Module, optimizer: torch.optim.Optimizer) -> DistributedDataParallel:
-    """A network whose gradients, norm statistics and dropout are those of the batch of all processes together.
+    """Prepare a network whose gradients, norm statistics and dropout cover the batches of all processes together.
 
-    ``network`` itself is changed in place and keeps its parameters and their names: what holds it, such as its average
-    or a checkpoint, need not know. Train it on ``GlobalBatchLoss``.
+    ``network`` is changed in place and keeps its parameters and their names, so objects that refer to it, such as its
+    moving average or a checkpoint, keep working. Train the result with ``GlobalBatchLoss``, after ``begin``.
 
     Args:
-        network: in each process.
-        optimizer: of its parameters; it must be there first, because making it decides what is trained.
+        network: this process's copy of the network.
+        optimizer: its optimiser. It must exist before this call, because its creation decides which parameters are
+            trained.
+
+    Returns:
+        The network in PyTorch's wrapper for several processes.
 
     Raises:
-        ValueError: when the optimiser has nothing to train.
+        ValueError: the optimiser has no parameter to train.
     """
     if not any(parameter.requires_grad for group in optimizer.param_groups for parameter in group["params"]):
         raise ValueError("the optimiser has no parameter to train.")
@@ -86,6 +99,7 @@ def parallel(network: nn.Module, optimizer: torch.optim.Optimizer) -> Distribute
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     classes: dict[type, type] = {nn.Dropout2d: GlobalDropout2d, nn.BatchNorm2d: GlobalBatchNorm2d}
     for module in network.modules():
-        # A new class and not a new module: the optimiser and others hold these very parameters and buffers.
+        # The class of the module is replaced instead of the module, because the optimiser and other objects refer to
+        # its parameters and buffers.
         module.__class__ = classes.get(type(module), type(module))  # type: ignore[assignment]
     return DistributedDataParallel(network, device_ids=[idist.device()] if on_gpu else None)

@@ -1,4 +1,4 @@
-"""How photographs are shared out between processes."""
+"""Samplers that share photographs between processes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ __all__ = ["DealtBatches", "SplitBatches"]
 
 
 class DealtBatches(Sampler):
-    """This process's batches of photographs in their order: every W-th of those that a single process would see.
+    """The batches of this process: every W-th batch that a single process would form, for W processes.
 
-    Where they do not go round, the last is an empty list, so that every process counts as many steps. Collate with
-    ``bundle.data.dataset.collate_readable``, which makes an empty batch of it.
+    If the number of batches is not a multiple of W, some processes get an empty list as their last batch, because all
+    processes must take the same number of steps. ``bundle.data.dataset.collate_readable`` turns it into an empty batch.
 
     Args:
         data: the photographs.
-        batch_size: photographs a batch.
+        batch_size: number of photographs per batch.
+
+    Example:
+        >>> list(DealtBatches(["a", "b", "c"], batch_size=2))
+        [[0, 1], [2]]
     """
 
     def __init__(self, data: Sized, batch_size: int = 1) -> None:
@@ -36,20 +40,25 @@ class DealtBatches(Sampler):
 
 
 class SplitBatches(Sampler):
-    """This process's rows of each batch of shuffled photographs.
+    """The rows of this process in each batch of shuffled photographs.
 
-    The order is drawn from PyTorch's generator, as ``DataLoader(shuffle=True)`` draws it, and is the same in all
-    processes where their seeds are. A batch of fewer rows than processes gives some of them a row that another has too,
-    which ``GlobalBatchLoss`` leaves out.
+    The order is drawn from PyTorch's random generator, like that of ``DataLoader(shuffle=True)``; processes with the
+    same seed draw the same order. If a batch has fewer rows than there are processes, some processes get a row that
+    another process has too, and ``GlobalBatchLoss`` ignores the duplicates.
 
     Args:
         data: the photographs.
-        batch_size: photographs a batch, of all processes together.
-        drop_last: leave out a last batch that is not full.
-        photographs: at most so many of them, drawn anew each time; None for all.
+        batch_size: number of photographs per batch, of all processes together.
+        drop_last: leave out the last batch if it is not full.
+        photographs: largest number of photographs per epoch, which are drawn again for each epoch; None for all.
 
     Raises:
-        CallError: when there are fewer photographs than processes, or batches smaller than that.
+        CallError: there are fewer photographs than processes, or fewer photographs per batch than processes.
+
+    Example:
+        >>> batches = list(SplitBatches(["a", "b", "c"], batch_size=2))
+        >>> [len(batch) for batch in batches], sorted(sum(batches, []))
+        ([2, 1], [0, 1, 2])
     """
 
     def __init__(self, data: Sized, batch_size: int, drop_last: bool = False, photographs: int | None = None) -> None:

@@ -48,10 +48,11 @@ def score_image(prediction: torch.Tensor, label: torch.Tensor) -> dict[str, floa
         label: the same from the label, on the same grid.
 
     Returns:
-        The columns of ``metrics.csv`` except ``image``: of disc and cup Dice in [0, 1], average symmetric surface
-        distance and 95th percentile of the Hausdorff distance, both in pixels; the vCDR of prediction and label and
-        their absolute difference; ``missed``, 1 if the disc is missed, else 0. Scores of a structure that the label
-        does not show are NaN. For a structure that the prediction misses, see ``RULE``.
+        The columns of ``metrics.csv`` except ``image``: for disc and cup the Dice in [0, 1], the average symmetric
+        surface distance and the 95th percentile of the Hausdorff distance, both in pixels; the vertical cup-to-disc
+        ratios (vCDR) of prediction and label and their absolute difference; ``missed``, 1 if the prediction misses the
+        disc, else 0. Scores of a structure that the label does not show are NaN. For a structure that the prediction
+        misses, see ``RULE``.
 
     Example:
         >>> label = torch.zeros(2, 32, 32)
@@ -89,10 +90,14 @@ def _vcdr(masks: torch.Tensor) -> float:
 
 
 def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means over the photographs, as ``metrics.json`` holds them; None where no label shows the structure.
+    """Means over the photographs, as ``metrics.json`` holds them.
 
     Args:
-        rows: for each photograph what ``score_image`` returned.
+        rows: the result of ``score_image`` for each photograph.
+
+    Returns:
+        Means of Dice and distances for disc and cup, and of the vCDR's error, each None if no label shows the
+        structure; the numbers of ``images`` and of ``missed`` discs; and the ``rule`` for missed structures.
 
     Example:
         >>> label = torch.zeros(2, 32, 32)
@@ -124,9 +129,23 @@ class ScoresSaver:
 
     Args:
         output_dir: receives the two files.
-        records: keep the scores of each photograph until the files are written, so that an interrupted run can
-            continue; None if every epoch scores all photographs anew.
-        items: all photographs, with ``name``; the scores of those that have a record are taken from it.
+        records: store for the scores of each photograph until the files are written, from which an interrupted run
+            continues; None if every epoch scores all photographs again.
+        items: all photographs, with ``name``; the scores of those with a record are taken from the record.
+
+    Example:
+        >>> import tempfile
+        >>> masks = torch.zeros(2, 32, 32)
+        >>> masks[0, 4:28, 4:28] = masks[1, 10:22, 10:22] = 1
+        >>> def segment(engine, batch):
+        ...     engine.state.batch = [{"name": "eye"}]
+        ...     return [{"pred": masks, "label": masks}]
+        >>> evaluator = Engine(segment)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     ScoresSaver(folder).attach(evaluator)
+        ...     metrics = evaluator.run([0]).metrics
+        ...     sorted(path.name for path in Path(folder).iterdir()), metrics["optic_cup_dice"]
+        (['metrics.csv', 'metrics.json'], 1.0)
     """
 
     def __init__(
@@ -138,12 +157,13 @@ class ScoresSaver:
         self.rows: list[dict[str, Any]] = []
 
     def attach(self, engine: Engine) -> None:
+        """Attach the handler to an engine."""
         engine.add_event_handler(Events.EPOCH_STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
 
     def start(self) -> None:
-        """Start with the photographs that an interrupted run has scored already."""
+        """Start with the scores that an interrupted run has recorded."""
         self.rows.clear()
         if self.records is not None:
             found = map(self.records.load, self.items.values())
@@ -161,8 +181,8 @@ class ScoresSaver:
     def write(self, engine: Engine) -> None:
         """Write both files, each as a whole.
 
-        Only the first of several processes writes, about the photographs of all; one that two processes have counts
-        once.
+        Only the first of several processes writes, for the photographs of all processes. A photograph that two
+        processes scored counts once.
         """
         if idist.get_world_size() > 1:
             shares = cast(list, idist.all_gather(self.rows))

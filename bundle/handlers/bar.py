@@ -1,4 +1,4 @@
-"""How far a stage has come, alone or as one step of several."""
+"""Progress of a stage, on its own or as one step of several."""
 
 from __future__ import annotations
 
@@ -12,16 +12,21 @@ __all__ = ["Job", "StepBar", "job_at_work"]
 
 
 class Job:
-    """Several steps, shown by a line each and by one bar for all of them together, with the time that is left.
+    """Progress of several steps: one line per step, and one bar with the remaining time for all steps together.
 
-    While the ``with`` block lasts, ``StepBar`` shows its engine's progress here instead of in a bar of its own.
+    Inside the ``with`` block, every ``StepBar`` reports its engine's progress to the job instead of showing its own
+    bar.
 
     Args:
-        steps: a line for each step, by its ``desc``, in their order; steps that it does not name are not shown.
-        work: estimated time that each step takes, in any unit.
-        say: shows a line.
-        disable: show no bar; None shows one where standard error is a terminal.
+        steps: the line to show for each step, by the step's name (the ``desc`` of its ``StepBar``), in the order of the
+            steps. Steps without a line are not shown.
+        work: estimated time of each step, by name, in any unit.
+        say: function that shows a line.
+        disable: whether to hide the bar; None shows it if standard error is a terminal.
         begun: called when the first step begins.
+
+    Attributes:
+        share: the part of the job that is done, in [0, 1].
 
     Example:
         >>> with Job({"a": "First", "b": "Then"}, {"a": 1.0, "b": 3.0}, print, disable=True) as job:
@@ -69,7 +74,7 @@ class Job:
         self._bar.close()
 
     def begin(self, step: str) -> None:
-        """Say that a step begins; a step that begins again says nothing."""
+        """Show the line of a step that begins, unless it was shown before."""
         if step not in self.steps or step in self._done:
             return
         if not self._done:
@@ -80,11 +85,11 @@ class Job:
         self._bar.refresh()
 
     def advance(self, step: str, done: float) -> None:
-        """Say how much of a step is done, 0 to 1."""
+        """Set the part of a step that is done, in [0, 1]; it never decreases."""
         if step in self._done:
             self._done[step] = max(self._done[step], min(done, 1.0))
             share = sum(self.shares[name] * part for name, part in self._done.items())
-            # What lies before a step that has begun was done, or was not needed.
+            # Steps before one that has begun were completed or skipped.
             order = list(self.steps)
             share += sum(self.shares[name] * (1 - self._done.get(name, 0.0)) for name in order[: order.index(step)])
             self._bar.update(share - self.share)
@@ -95,16 +100,33 @@ _job: Job | None = None
 
 
 def job_at_work() -> Job | None:
-    """The job whose ``with`` block lasts."""
+    """The job inside whose ``with`` block the program is; None outside of any.
+
+    Example:
+        >>> with Job({"a": "First"}, {"a": 1.0}, print, disable=True) as job:
+        ...     job_at_work() is job
+        True
+        >>> job_at_work() is None
+        True
+    """
     return _job
 
 
 class StepBar(ProgressBar):
-    """Ignite's ``ProgressBar``; in a job, a step of that job instead.
+    """Ignite's ``ProgressBar``, which inside a ``Job`` shows its progress as a step of that job.
 
     Args:
-        desc: name of the bar, and of the step.
-        disable: see ``tqdm``.
+        desc: name of the bar and of the step.
+        disable: whether to hide the bar, see ``tqdm``; a job has a setting of its own.
+
+    Example:
+        >>> trainer = Engine(lambda engine, batch: None)
+        >>> with Job({"training": "Training"}, {"training": 1.0}, print, disable=True) as job:
+        ...     StepBar("training").attach(trainer)
+        ...     _ = trainer.run([0, 1])
+        ...     job.share
+        Training
+        1.0
     """
 
     def __init__(self, desc: str, disable: bool | None = None) -> None:

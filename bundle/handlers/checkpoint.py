@@ -1,4 +1,4 @@
-"""Ignite handlers that save a run's weights, and its state, from which an interrupted run continues."""
+"""Ignite handlers that save a run's weights, and the state from which an interrupted run continues."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class AverageStart:
     a share of the random ones. Attach this handler after such a handler and before ``ResumableCheckpoint``.
 
     Args:
-        average: holds the network and its average.
+        average: the handler that holds the network and its average.
 
     Example:
         >>> network = torch.nn.Linear(1, 1)
@@ -46,6 +46,7 @@ class AverageStart:
         self.average = average
 
     def attach(self, engine: Engine) -> None:
+        """Attach the handler to an engine."""
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
@@ -53,14 +54,27 @@ class AverageStart:
 
 
 class ResumableCheckpoint:
-    """After every epoch save all that a run needs to continue; when a run starts, continue from the file if it exists.
+    """Save the state of a run after every epoch; when a run starts, continue from the saved state if there is one.
 
-    Ignite's ``Checkpoint`` does not load by itself, nor does it notice that a file belongs to another run.
+    Ignite's ``Checkpoint`` does not load by itself, and does not notice that a file belongs to another run.
 
     Args:
         path: the checkpoint file, which is always replaced as a whole.
-        objects: what to save besides the engine, by name: networks, optimiser, schedule. None is left out.
-        fingerprint: of everything that the run depends on; a checkpoint with another one is ignored.
+        objects: objects to save besides the engine, by name: networks, optimiser, schedule. Entries that are None are
+            left out.
+        fingerprint: text that identifies everything on which the run depends; a checkpoint with another fingerprint is
+            ignored.
+
+    Example:
+        >>> import tempfile
+        >>> network, epochs = torch.nn.Linear(1, 1), []
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for max_epochs in (2, 3):  # the second run continues the first
+        ...         trainer = Engine(lambda engine, batch: epochs.append(engine.state.epoch))
+        ...         ResumableCheckpoint(f"{folder}/resume.pt", {"network": network}).attach(trainer)
+        ...         _ = trainer.run([0], max_epochs=max_epochs)
+        >>> epochs
+        [1, 2, 3]
     """
 
     def __init__(self, path: str | Path, objects: Mapping[str, Any], fingerprint: str = "") -> None:
@@ -69,11 +83,12 @@ class ResumableCheckpoint:
         self.fingerprint = fingerprint
 
     def attach(self, engine: Engine) -> None:
+        """Attach the handler to an engine."""
         engine.add_event_handler(Events.STARTED, self.resume)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
 
     def resume(self, engine: Engine) -> None:
-        """Load the checkpoint, if there is one of this run."""
+        """Load the checkpoint if there is one that belongs to this run."""
         if not self.path.is_file():
             return
         stored = torch.load(self.path, map_location="cpu", weights_only=True)
@@ -102,14 +117,24 @@ class ResumableCheckpoint:
 
 
 class WeightsSaver:
-    """Write a trained network's weights when the run completes, and remove the files that only a resumed run needs.
+    """Write a network's weights when the run completes, and remove files that only an interrupted run needs.
 
     Only the first of several processes writes.
 
     Args:
-        path: file of the state dict.
-        network: what to save.
-        obsolete: files that a completed run no longer needs.
+        path: file to which the state dict is written.
+        network: the network whose weights are written.
+        obsolete: files to remove, such as the checkpoint for resuming.
+
+    Example:
+        >>> import tempfile
+        >>> trainer = Engine(lambda engine, batch: None)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "model.pt"
+        ...     WeightsSaver(path, torch.nn.Linear(1, 1)).attach(trainer)
+        ...     _ = trainer.run([0])
+        ...     path.is_file()
+        True
     """
 
     def __init__(self, path: str | Path, network: torch.nn.Module, obsolete: tuple[str, ...] = ()) -> None:
@@ -118,6 +143,7 @@ class WeightsSaver:
         self.obsolete = obsolete
 
     def attach(self, engine: Engine) -> None:
+        """Attach the handler to an engine."""
         engine.add_event_handler(Events.COMPLETED, self)
 
     @idist.one_rank_only()

@@ -26,18 +26,30 @@ __all__ = ["ContourImages"]
 class ContourImages:
     """Ignite handler for an evaluator that draws contours on the same few photographs after every run.
 
-    The lower row of the picture shows the contours of this run. The upper row shows what to compare them with: the
-    label where there is one, else the contours of the first run. The handler reads ``image`` (3 x W x H, scaled) from
+    The lower row of the picture shows the contours of this run. For comparison, the upper row shows the label if there
+    is one, else the contours of the first run. The handler reads ``image`` (3 x W x H, scaled) from
     ``engine.state.batch``, and ``pred`` and ``label`` from ``engine.state.output``: logits (3 x W x H) or masks of disc
     and cup (2 x W x H).
 
     Args:
-        writer: receives the pictures.
-        scale_intensity: the transform that scaled ``image``, which is undone.
-        count: number of photographs; the first that the evaluator reads are drawn; 0 draws none.
+        writer: TensorBoard writer for the pictures.
+        scale_intensity: the transform that scaled ``image``; its inverse restores the colours.
+        count: number of photographs to draw, the first that the evaluator reads; 0 draws none.
         tag: name of the pictures in TensorBoard.
-        invert: brings ``image`` back to the grid of ``pred``; None where they have the same.
+        invert: transform that brings ``image`` back to the grid of ``pred``; None if they have the same grid.
         size: side of a tile in pixels.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> def segment(engine, batch):
+        ...     engine.state.batch = [{"name": "eye", "image": torch.zeros(3, 32, 32)}]
+        ...     return [{"pred": torch.ones(2, 32, 32)}]
+        >>> evaluator = Engine(segment)
+        >>> scale = ScaleIntensityRanged("image", a_min=0, a_max=255, b_min=0, b_max=1)
+        >>> writer = SimpleNamespace(add_image=lambda tag, *_, **__: print("drawn:", tag), flush=lambda: None)
+        >>> ContourImages(writer, scale, size=64).attach(evaluator)
+        >>> _ = evaluator.run([0])
+        drawn: contours
     """
 
     def __init__(
@@ -59,6 +71,7 @@ class ContourImages:
         self.drawn: dict[str, Image.Image] = {}
 
     def attach(self, engine: Engine) -> None:
+        """Attach the handler to an engine."""
         engine.add_event_handler(Events.EPOCH_STARTED, lambda: self.drawn.clear())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
@@ -86,7 +99,7 @@ class ContourImages:
         self.writer.flush()
 
     def _photograph(self, item: Mapping[str, Any]) -> np.ndarray:
-        """H x W x 3 ``uint8``."""
+        """The photograph of an item before scaling, H x W x 3 ``uint8``."""
         image = item["image"] if self.invert is None else self.invert({"image": item["image"]})["image"]
         s: Any = self.scaler
         pixels = (torch.as_tensor(image) - s.b_min) / (s.b_max - s.b_min) * (s.a_max - s.a_min) + s.a_min

@@ -16,7 +16,7 @@ class EpochSeed:
 
     Args:
         seed: the run's seed.
-        transform: a random transform (such as the augmentation) with a random state of its own.
+        transform: a random transform with a random state of its own, such as the augmentation; None for none.
 
     Example:
         >>> import torch
@@ -32,6 +32,7 @@ class EpochSeed:
         self.transform = transform
 
     def attach(self, engine: Engine) -> None:
+        """Attach the handler to an engine."""
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:

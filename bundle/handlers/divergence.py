@@ -24,14 +24,15 @@ class DivergenceGuard:
     handler after ``ResumableCheckpoint``, so that the weights from which a resumed run starts count as good ones.
 
     Args:
-        network: the network whose weights the run gives; a copy is kept in memory after each epoch, and restored.
-        trained: the network that the optimiser changes, where that is another one; the run stops too if its weights
-            are not finite.
-        limit: the run also stops if the loss is above this. Choose a value that no sound loss reaches.
+        network: the network whose weights are the result of the run; a copy is kept in memory after each epoch, and
+            restored if the run diverges.
+        trained: the network that the optimiser changes, if that is another one; the run also stops if its weights are
+            not finite.
+        limit: the run also stops if the loss exceeds this value. Choose one that a sound loss never reaches.
 
     Attributes:
         stopped: why the run was stopped; empty if it was not.
-        epoch: the epoch after which the kept weights were taken; 0 for the weights before the first.
+        epoch: the epoch after which the kept weights were copied; 0 for the weights before the first epoch.
 
     Example:
         >>> losses = iter([0.5, math.nan])
@@ -52,6 +53,7 @@ class DivergenceGuard:
         self._good: dict[str, torch.Tensor] = {}
 
     def attach(self, engine: Engine) -> None:
+        """Attach the handler to an engine."""
         engine.add_event_handler(Events.STARTED, self.keep)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.check_loss)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.check_weights)
@@ -62,18 +64,18 @@ class DivergenceGuard:
         self._good = {name: value.clone() for name, value in self.network.state_dict().items()}
 
     def check_loss(self, engine: Engine) -> None:
-        """Stop if the last batch's loss is not finite, or above the limit."""
+        """Stop the run if the loss of the last batch is not finite or exceeds the limit."""
         output = cast(Any, engine.state.output)
         # A trainer that decollates gives each photograph of the batch the same loss, that of the batch.
         loss = float((output[0] if isinstance(output, list) else output)["loss"])
         if idist.get_world_size() > 1:
-            # All processes must stop together, or those that go on would wait for the others for ever.
+            # All processes must stop together, or those that continue would wait for the others forever.
             loss = cast(float, idist.all_reduce(loss if math.isfinite(loss) else math.inf, "MAX"))
         if not math.isfinite(loss) or loss > self.limit:
             self.stop(engine, f"the loss became {loss:g}")
 
     def check_weights(self, engine: Engine) -> None:
-        """Keep a copy of the epoch's weights if they are finite, else stop."""
+        """Keep a copy of the epoch's weights if they are finite, else stop the run."""
         if has_finite_weights(self.network) and has_finite_weights(self.trained):
             self.keep(engine)
         else:

@@ -16,12 +16,13 @@ __all__ = ["InferenceMeasures"]
 class InferenceMeasures:
     """Ignite handler that summarises an inference for an experiment tracker, without the name of any photograph.
 
-    ``engine.state.metrics`` receives how many ``photographs`` were segmented, how many are ``without_disc`` or
-    ``unreadable``, and ``expected_dice_<structure>`` (see ``expected_dice``), in [0, 1], the mean over those with a
-    disc. An inference that continues an interrupted one counts only the photographs that were left.
+    ``engine.state.metrics`` receives the numbers of ``photographs`` that were segmented, of those ``without_disc``, and
+    of those that are ``unreadable``; and ``expected_dice_<structure>`` (see ``expected_dice``), in [0, 1], the mean
+    over the photographs with a disc. An inference that continues an interrupted one counts only the photographs that it
+    processes itself.
 
     Args:
-        dataset: knows which photographs were unreadable.
+        dataset: the data set, which records the unreadable photographs.
 
     Example:
         >>> import torch
@@ -41,6 +42,7 @@ class InferenceMeasures:
         self.rows: list[list[float] | None] = []
 
     def attach(self, engine: Engine) -> None:
+        """Attach the handler to an engine."""
         engine.add_event_handler(Events.EPOCH_STARTED, self.rows.clear)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.summarise)

@@ -15,7 +15,7 @@ __all__ = ["KeepLoss", "LossValues"]
 class LossValues:
     """Ignite handler that writes each loss of an ``AdaptationLoss`` to ``engine.state.metrics``, averaged per epoch.
 
-    The metrics are called ``loss_<name>``; the recipe's weights are not in them.
+    The metrics are called ``loss_<name>``; the values are not multiplied by the recipe's weights.
 
     Args:
         loss: the trainer's ``AdaptationLoss``.
@@ -34,6 +34,7 @@ class LossValues:
         self.values: list[dict[str, float]] = []
 
     def attach(self, engine: Engine) -> None:
+        """Attach the handler to an engine."""
         engine.add_event_handler(Events.EPOCH_STARTED, self.values.clear)
         engine.add_event_handler(Events.ITERATION_COMPLETED, lambda: self.values.append(dict(self.loss.values)))
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.summarise)
@@ -60,6 +61,7 @@ class KeepLoss:
     """
 
     def attach(self, engine: Engine) -> None:
+        """Attach the handler to an engine."""
         engine.add_event_handler(IterationEvents.MODEL_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:

@@ -37,6 +37,7 @@ class KeepFreedMemory:
         self.largest = largest
 
     def attach(self, engine: Engine) -> None:
+        """Attach the handler to an engine."""
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.COMPLETED, self.finish)
 

@@ -19,11 +19,11 @@ __all__ = ["TeachingAgreement", "structures"]
 class TeachingAgreement:
     """Ignite handler that measures how far a student agrees with its teacher and its pseudo-labels in each epoch.
 
-    It compares outputs that training computes anyway; no network runs for it. The student's output is the one of
-    training: of photographs with changed colours, with active dropout. ``engine.state.metrics`` receives the means over
-    the epoch's photographs, in [0, 1]: ``teacher_agreement_<structure>`` (Dice with the mean teacher) if the recipe has
-    a teacher, and ``label_agreement_<structure>`` (Dice with the pseudo-label) if it has pseudo-labels. Two empty
-    structures agree.
+    The handler compares outputs that training computes anyway and runs no network itself. The student's output is that
+    of training: for photographs with changed colours, and with active dropout. ``engine.state.metrics`` receives the
+    means over the epoch's photographs, in [0, 1]: ``teacher_agreement_<structure>`` (Dice with the mean teacher) if the
+    recipe has a teacher, and ``label_agreement_<structure>`` (Dice with the pseudo-label) if it has pseudo-labels. Two
+    empty structures count as full agreement.
 
     Attach it before ``KeepLoss``.
 
@@ -46,6 +46,7 @@ class TeachingAgreement:
         self.rows: list[dict[str, torch.Tensor]] = []
 
     def attach(self, engine: Engine) -> None:
+        """Attach the handler to an engine."""
         engine.add_event_handler(Events.EPOCH_STARTED, self.rows.clear)
         engine.add_event_handler(IterationEvents.MODEL_COMPLETED, self.collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.summarise)

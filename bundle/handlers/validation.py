@@ -11,14 +11,25 @@ __all__ = ["LookAtTarget", "spread"]
 
 
 class LookAtTarget(ValidationHandler):
-    """``ValidationHandler`` that makes its validator evaluate the network that the adaptation is going to keep.
+    """``ValidationHandler`` whose validator evaluates the network that the adaptation is going to keep.
 
     The validator is built with the network before adaptation; the handler replaces that network before each run.
 
     Args:
         network: the network that is going to be kept.
-        validator: receives this network before each run.
-        interval: number of epochs between two runs; there is also one after the last epoch.
+        validator: the evaluator to run.
+        interval: number of epochs between two runs; the validator also runs after the last epoch.
+
+    Example:
+        >>> from monai.engines import SupervisedEvaluator
+        >>> before, kept = torch.nn.Identity(), torch.nn.Identity()
+        >>> photographs = [{"image": torch.zeros(1, 1)}]
+        >>> validator = SupervisedEvaluator(torch.device("cpu"), photographs, before, decollate=False)
+        >>> trainer = Engine(lambda engine, batch: None)
+        >>> LookAtTarget(kept, validator).attach(trainer)
+        >>> _ = trainer.run([0])
+        >>> validator.network is kept
+        True
     """
 
     def __init__(self, network: torch.nn.Module, validator: Evaluator, interval: int = 1) -> None:
@@ -26,6 +37,7 @@ class LookAtTarget(ValidationHandler):
         self.network = network
 
     def attach(self, engine: Engine) -> None:
+        """Attach the handler to an engine."""
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
@@ -36,7 +48,7 @@ class LookAtTarget(ValidationHandler):
 
 
 def spread(count: int, chosen: int) -> list[int]:
-    """At most ``chosen`` evenly spread indices from 0 to ``count`` - 1, such as those of the photographs to look at.
+    """At most ``chosen`` evenly spaced indices from 0 to ``count`` - 1, such as those of the photographs to look at.
 
     Example:
         >>> spread(10, 4), spread(2, 4), spread(10, 0)

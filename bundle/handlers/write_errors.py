@@ -18,7 +18,7 @@ class WriteErrors:
 
     Attach it before MONAI's ``StatsHandler``, which logs every error with a traceback. Every other error is raised
     again at once, with its traceback; error handlers that come after this one are not called. TensorBoard writes in a
-    thread of its own, whose errors reach the run too; of a full disk the thread itself no longer prints a traceback.
+    thread of its own, whose errors reach the run too; if the disk is full, that thread no longer prints a traceback.
 
     Args:
         output_dir: the stage's output folder.
@@ -36,11 +36,12 @@ class WriteErrors:
         self.output_dir = Path(output_dir)
 
     def attach(self, engine: Engine) -> None:
+        """Attach the handler to an engine."""
         engine.add_event_handler(Events.EXCEPTION_RAISED, self)
         _quiet_full_disks()
 
     def __call__(self, engine: Engine, error: BaseException) -> None:
-        """Raise the error again, as a ``CallError`` if it says that nothing can be written.
+        """Raise the error again, as a ``CallError`` if it means that nothing can be written.
 
         Raises:
             CallError: nothing can be written, or the error has a ``CallError`` among its causes.
@@ -53,7 +54,7 @@ class WriteErrors:
 
 
 def _quiet_full_disks() -> None:
-    """Silence a thread that ends because the disk is full; the errors of threads are otherwise shown as before."""
+    """Show no error of a thread that ends because the disk is full; other errors of threads are shown as before."""
     shown = threading.excepthook
     if getattr(shown, "__name__", "") == "without_full_disks":
         return

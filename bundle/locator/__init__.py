@@ -1,1 +1,1 @@
-"""The search for the optic disc, and what it is trained on."""
+"""The search for the optic disc, and the training examples of its network."""

@@ -1,4 +1,4 @@
-"""A learned search for the optic disc, in whole photographs of any camera as in crops."""
+"""A learned search for the optic disc in whole photographs of any camera, and in crops."""
 
 from __future__ import annotations
 
@@ -21,18 +21,25 @@ from bundle.transforms.disc_view import DiscLocation
 __all__ = ["DiscLocator", "MIN_PIXELS", "load_locator", "locator_for", "locator_network", "padded_square"]
 
 MIN_PIXELS = 12
-# Blurred photographs have 0.9 at the first look, false findings up to 0.8: at the usual threshold this parts them.
+"""Smallest number of pixels of the view that count as a disc."""
+# The first search has a confidence of about 0.9 for discs in blurred photographs, and up to 0.8 for false findings.
+# With this factor, the usual threshold of 0.5 separates the two.
 _UNCONFIRMED = 0.6
-# Of a second disc: two eyes of one person are alike, and exudates or a reflection are smaller, duller or ragged.
+# Requirements for a second disc. The two eyes of a person look alike; exudates and reflections are smaller, have lower
+# probabilities or ragged outlines.
 _LIKE_AREA, _LIKE_MEAN, _LIKE_SOLIDITY = 0.3, 0.87, 0.85
 
 
 def locator_network(pretrained: bool = False, dropout: float = 0.0) -> DiscCupUNet:
-    """The locator's network: logits of background and disc.
+    """Build the locator's network, which returns logits of background and disc.
 
     Args:
         pretrained: start the encoder from its ImageNet weights.
-        dropout: as in ``DiscCupUNet``.
+        dropout: see ``DiscCupUNet``.
+
+    Example:
+        >>> locator_network()(torch.zeros(1, 3, 64, 64)).shape
+        torch.Size([1, 2, 64, 64])
     """
     return DiscCupUNet(
         out_channels=2,
@@ -44,24 +51,39 @@ def locator_network(pretrained: bool = False, dropout: float = 0.0) -> DiscCupUN
 
 
 def load_locator(checkpoint: str | Path, device: torch.device | str = "cpu", **kwargs: Any) -> DiscLocator:
-    """The locator with the weights of ``checkpoint``; ``kwargs`` are ``DiscLocator``'s.
+    """Build a locator with the weights of a checkpoint.
+
+    Args:
+        checkpoint: file with the weights of ``locator_network``.
+        device: where the network runs.
+        kwargs: other arguments of ``DiscLocator``.
 
     Raises:
-        CallError: when the checkpoint is missing or unfit, see ``load_weights``.
+        CallError: the checkpoint is missing or unfit, see ``load_weights``.
+
+    Example:
+        >>> from bundle.stages import BUNDLE_ROOT
+        >>> locate = load_locator(BUNDLE_ROOT / "models" / "locator.pt", size=64)
+        >>> locate(torch.zeros(3, 64, 48)) is None  # a black picture
+        True
     """
     return DiscLocator(load_weights(locator_network(), checkpoint), device=device, **kwargs)
 
 
 def locator_for(view: str, checkpoint: str | Path, device: torch.device | str = "cpu") -> DiscLocator | None:
-    """The locator that a view needs; None where every picture is taken whole.
+    """Build the locator for a kind of view; None if the view takes every picture as a whole.
 
     Args:
-        view: see ``DiscViewd``; ``crop`` needs no locator.
-        checkpoint: file of its weights.
-        device: where it works.
+        view: see ``DiscViewd``; only ``crop`` needs no locator.
+        checkpoint: file with the locator's weights.
+        device: where the network runs.
 
     Raises:
-        CallError: when the checkpoint is missing or unfit, see ``load_weights``.
+        CallError: the checkpoint is missing or unfit, see ``load_weights``.
+
+    Example:
+        >>> locator_for("crop", "models/locator.pt") is None
+        True
     """
     return None if view == "crop" else load_locator(checkpoint, device)
 
@@ -69,23 +91,34 @@ def locator_for(view: str, checkpoint: str | Path, device: torch.device | str = 
 class DiscLocator:
     """Find the optic disc in a photograph by segmenting it coarsely.
 
-    The photograph is padded to a square, reduced, and segmented once; the largest component is the disc. A disc that
-    is small in the picture is looked at a second time, in the square of four diameters around it. If that shows no disc
-    there, or another one, the first finding stands with 0.6 of its confidence.
+    The photograph is padded to a square, reduced, and segmented; the largest connected component is the disc. If the
+    disc is small in the picture, a second search follows in a square around it, four diameters wide. If the second
+    search finds no disc there, or a different one, the first result is kept with 0.6 times its confidence.
 
-    The confidence is the product of three shares, each 1 for a plain disc: the mean probability within the component,
-    the component's part of everything that was called disc, and its area's part of its convex hull's. Where a second
-    component is a disc of like size, as in a picture of two eyes, the two do not count against each other, and the
-    location says that there is a rival.
+    The confidence is the product of three factors, each 1 for a clear disc: the mean probability within the component,
+    the component's share of all pixels that were segmented as disc, and the ratio of its area to that of its convex
+    hull. If a second component looks like a disc of similar size, as in a picture of two eyes, it does not lower the
+    confidence, and the result has ``rival`` set.
 
     Args:
-        network: gives logits of background and disc, B x 2 x size x size.
-        size: side of what the network sees, in pixels, a multiple of 32.
-        min_confidence: below it nothing is found, in [0, 1].
-        min_diameter: of a disc, as a share of the photograph's longer side.
-        max_diameter: the same; a component that fills nearly the whole picture is no disc.
-        second_look_below: diameter below which a disc is looked at again, as a share of the longer side; 0 for never.
+        network: returns logits of background and disc, B x 2 x size x size.
+        size: side of the network's input in pixels, a multiple of 32.
+        min_confidence: smallest confidence of a result, in [0, 1]; below it no disc is reported.
+        min_diameter: smallest diameter of a disc, as a share of the photograph's longer side.
+        max_diameter: largest diameter of a disc, likewise; a component that fills nearly the whole picture is no disc.
+        second_look_below: diameter below which the second search takes place, as a share of the photograph's longer
+            side; 0 for no second search.
         device: where the network runs.
+
+    Example:
+        >>> class BrightIsDisc(torch.nn.Module):
+        ...     def forward(self, x):
+        ...         return torch.cat((-9 * x[:, :1], 9 * x[:, :1]), dim=1)
+        >>> photograph = torch.zeros(3, 128, 96)
+        >>> photograph[:, 40:80, 30:70] = 255
+        >>> disc = DiscLocator(BrightIsDisc(), size=64)(photograph)
+        >>> disc.x, disc.y, round(disc.diameter)
+        (59.5, 49.5, 45)
     """
 
     def __init__(
@@ -108,7 +141,14 @@ class DiscLocator:
         self.device = device
 
     def __call__(self, image: torch.Tensor) -> DiscLocation | None:
-        """Where the disc lies in ``image`` (3 x W x H, 0..255), in its pixels; None when no disc was found."""
+        """Search for the disc in an image.
+
+        Args:
+            image: 3 x W x H, in [0, 255].
+
+        Returns:
+            The location in pixels of ``image``; None if no disc was found.
+        """
         picture = convert_to_tensor(image, track_meta=False)
         width, height = picture.shape[1:]
         whole = max(width, height)
@@ -120,7 +160,7 @@ class DiscLocator:
         return disc if self.min_diameter * whole <= disc.diameter <= self.max_diameter * whole else None
 
     def _look_again(self, picture: torch.Tensor, first: DiscLocation) -> DiscLocation:
-        """The disc as seen from close by; ``first`` with less confidence where that is no such disc."""
+        """The disc found by the second search; ``first`` with less confidence if that does not confirm it."""
         side = max(MIN_PIXELS, round(4 * first.diameter))
         second = self._look(picture, round(first.x - side / 2), round(first.y - side / 2), side)
         if (
@@ -129,11 +169,11 @@ class DiscLocator:
             and 0.6 < second.diameter / first.diameter < 1.6
         ):
             return replace(second, rival=first.rival)
-        # From close by, a blurred photograph shows less of a disc than from afar.
+        # Kept, because in a blurred photograph a disc is harder to recognise in the magnified view.
         return replace(first, confidence=_UNCONFIRMED * first.confidence)
 
     def _look(self, picture: torch.Tensor, left: int, top: int, side: int) -> DiscLocation | None:
-        """The disc in a square of ``picture``, in the pixels of ``picture``; None when it is too unsure."""
+        """The disc in a square of ``picture``, in pixels of ``picture``; None if the confidence is too low."""
         view = padded_square(picture, left, top, side, self.size)
         p = self._disc_probability(view)
         components, count = measure.label(p >= 0.5, return_num=True)
@@ -150,7 +190,7 @@ class DiscLocator:
         if confidence < self.min_confidence:
             return None
         return DiscLocation(
-            # Resizing maps the outer edges onto each other, so that pixel centres are half a pixel in from them.
+            # Resizing maps outer edges onto each other; pixel centres lie half a pixel inside the edges.
             x=float(left + (x + 0.5) * scale - 0.5),
             y=float(top + (y + 0.5) * scale - 0.5),
             diameter=2 * math.sqrt(found.area / math.pi) * scale,
@@ -159,7 +199,7 @@ class DiscLocator:
         )
 
     def _disc_probability(self, view: torch.Tensor) -> NDArray[np.float32]:
-        """Probability of the disc, size x size, of ``view`` (3 x size x size, 0..255)."""
+        """Probability of the disc (size x size) in ``view`` (3 x size x size, in [0, 255])."""
         scaled = (view.clamp(0, 255)[None].to(self.device) - 127) / 128
         with torch.inference_mode():
             p = self.network(scaled).softmax(dim=1)[0, 1]
@@ -167,7 +207,7 @@ class DiscLocator:
 
 
 def _is_like(region: Any, largest: Any) -> bool:
-    """Whether a component is as much of a disc as the largest one is."""
+    """Whether a component looks like a disc similar to the largest one."""
     return bool(
         region.area >= max(MIN_PIXELS, _LIKE_AREA * largest.area)
         and region.intensity_mean >= _LIKE_MEAN
@@ -178,17 +218,36 @@ def _is_like(region: Any, largest: Any) -> bool:
 def padded_square(
     picture: torch.Tensor, left: int, top: int, side: int, size: int, nearest: bool = False
 ) -> torch.Tensor:
-    """The square of ``picture`` (C x W x H) at (left, top), 0 beyond the picture, as C x size x size in float32."""
+    """Cut a square out of a picture and resize it.
+
+    Args:
+        picture: C x W x H.
+        left: left edge of the square in pixels; it may be negative.
+        top: top edge of the square in pixels; it may be negative.
+        side: side of the square in pixels.
+        size: side of the result in pixels.
+        nearest: whether to resize without interpolation, as labels need it.
+
+    Returns:
+        C x size x size, float32; 0 outside the picture.
+
+    Example:
+        >>> padded_square(torch.ones(1, 2, 2), left=0, top=-2, side=4, size=4)[0].T  # rows, from top to bottom
+        tensor([[0., 0., 0., 0.],
+                [0., 0., 0., 0.],
+                [1., 1., 0., 0.],
+                [1., 1., 0., 0.]])
+    """
     if picture.stride(1) < picture.stride(2):
-        # As files are decoded, row by row: along the columns, to read many megapixels takes twice the time.
+        # Decoded files are stored row by row; reading many megapixels along the columns takes twice as long.
         return padded_square(picture.transpose(1, 2), top, left, side, size, nearest).transpose(1, 2).contiguous()
     width, height = picture.shape[1:]
-    # Negative padding cuts off. Padding by nothing would copy the whole photograph.
+    # Negative padding cuts off. If there is nothing to pad or cut off, ``pad`` would copy the whole photograph.
     edges = (-top, top + side - height, -left, left + side - width)
     square = functional.pad(picture, edges) if any(edges) else picture
-    # Averaging over areas is the anti-aliasing that stays fast at 12 megapixels; it is coarse where it hardly reduces.
+    # Averaging over areas is anti-aliasing that stays fast at 12 megapixels; for small reductions it is too coarse.
     mode = "nearest" if nearest else "area" if side >= 2 * size else "bilinear"
-    # Channel by channel in one place: in floats, a photograph takes four times the memory of its bytes.
+    # Channel by channel in one buffer, because a photograph takes four times as much memory in floats as in bytes.
     floats = torch.empty((1, 1, side, side), device=square.device)
     resized = torch.empty((len(square), size, size), device=square.device)
     for channel, out in zip(square, resized, strict=True):

@@ -1,4 +1,4 @@
-"""What the search for the disc is trained on."""
+"""Training examples for the search for the disc."""
 
 from __future__ import annotations
 
@@ -29,23 +29,30 @@ from bundle.synthetic.phantoms.photographs import make_crop, make_photograph
 __all__ = ["EXAMPLE_KINDS", "RandDiscViewd", "source_items", "write_examples"]
 
 EXAMPLE_KINDS = ("photograph", "crop", "no_disc", "clutter")
-"""What ``write_examples`` makes: phantoms with a disc, phantoms without, and pictures that show no eye at all."""
-# Far from the seeds that tests, demonstration and documentation use, so that none of their phantoms was trained on.
+"""Kinds of examples: whole photographs and crops with a disc, photographs without one, pictures without an eye."""
+# Tests, demonstration and documentation use other seeds, so none of their phantoms is a training example.
 _FIRST_SEED = 700_000
 
 
 class RandDiscViewd(RandomizableTransform, MapTransform):
-    """Cut a random square out of a photograph, such that its disc is seen at any size and anywhere in the view.
+    """Cut a random square out of a photograph; the disc has any size and any place in the views.
 
-    A whole photograph gives views from "further away than usual" to close-ups, a crop gives itself and smaller
-    versions of itself on black.
+    The views of a whole photograph range from a reduced picture on black to a close-up of the disc; those of a crop
+    range from a reduced crop on black to the crop itself.
 
     Args:
-        keys: the image, then the label (1 x W x W, disc is above 0), both square.
+        keys: the image (C x W x W), then the label (1 x W x W, above 0 in the disc), both square.
         size: side of the view in pixels.
         share: smallest and largest diameter of the disc, as a share of the view's side; drawn log-uniformly.
         zoom: smallest and largest magnification of the whole picture, which limits ``share``.
-        away: probability of a view that is placed regardless of the disc, and so mostly shows none of it.
+        away: probability, in [0, 1], of a view that is placed without regard to the disc and mostly does not show it.
+
+    Example:
+        >>> data = {"image": torch.zeros(3, 96, 96), "label": torch.zeros(1, 96, 96)}
+        >>> data["label"][0, 40:60, 40:60] = 1
+        >>> view = RandDiscViewd(size=32, away=0.0)(data)
+        >>> tuple(view["image"].shape), bool(view["label"].any())
+        ((3, 32, 32), True)
     """
 
     def __init__(
@@ -65,7 +72,11 @@ class RandDiscViewd(RandomizableTransform, MapTransform):
         self.box = (0, 0, size)
 
     def randomize(self, label: torch.Tensor) -> None:
-        """Draw ``box``: left, top and side of the view in pixels."""
+        """Draw the view and set ``box`` to its left, top and side in pixels.
+
+        Args:
+            label: 1 x W x W, above 0 in the disc.
+        """
         whole = label.shape[1]
         disc = label[0] > 0
         diameter = 2 * math.sqrt(float(disc.sum()) / math.pi)
@@ -80,7 +91,7 @@ class RandDiscViewd(RandomizableTransform, MapTransform):
             middle = self.R.uniform(0, whole, size=2)
         corner = middle - side * self.R.uniform(0.05, 0.95, size=2)
         if self.R.random() < 0.7:
-            # As little black as possible, as real photographs have it.
+            # Show as little as possible of the black around the picture, like real photographs.
             corner = np.clip(corner, min(0, whole - side), max(0, whole - side))
         self.box = (round(corner[0]), round(corner[1]), max(MIN_PIXELS, round(side)))
 
@@ -105,21 +116,32 @@ def source_items(
     most: int = 100,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """Labelled photographs of several folders.
+    """List the labelled photographs of several folders.
 
     Args:
         dataset_dir: the folder that contains the sources.
-        sources: their folders, relative to ``dataset_dir``, each with ``image`` and ``label``.
-        held_out: per source, the share that stays unseen because another training validates on it (``split_source``).
-        weights: per source, how often one of its photographs is drawn, where 1 is usual.
-        most: at most so many photographs of each source, spread evenly over their names.
-        seed: of ``split_source``.
+        sources: folders relative to ``dataset_dir``, each with ``image`` and ``label``.
+        held_out: for each source the share of photographs to leave out, in [0, 1), because another training validates
+            on them (``split_source``).
+        weights: for each source the relative frequency with which one of its photographs is drawn; 1 by default.
+        most: largest number of photographs per source, which are spread evenly over the sorted names.
+        seed: seed of ``split_source``.
 
     Returns:
-        dicts of ``image``, ``label``, ``name`` and ``weight``.
+        One dict per photograph with ``image``, ``label``, ``name`` and ``weight``.
 
     Raises:
         CallError: a folder, its photographs or a label is missing.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for kind, mode in (("image", "RGB"), ("label", "L")):
+        ...         (Path(folder) / "clinic" / kind).mkdir(parents=True)
+        ...         Image.new(mode, (32, 32)).save(Path(folder) / "clinic" / kind / "eye.png")
+        ...     items = source_items(folder, ["clinic"], weights={"clinic": 2.0})
+        >>> len(items), items[0]["weight"]
+        (1, 2.0)
     """
     held_out, weights = dict(held_out or {}), dict(weights or {})
     items: list[dict[str, Any]] = []
@@ -135,20 +157,26 @@ def source_items(
 def write_examples(
     folder: str | Path, counts: Mapping[str, int], size: int = 640, seed: int = 0
 ) -> list[dict[str, Any]]:
-    """Write made-up pictures with labels of the disc, those that are not there yet, and list them.
+    """Write synthetic pictures with labels of the disc, unless they exist already, and list them.
 
     Args:
-        folder: receives ``<size>px_seed<seed>/image/<kind>_<number>.png`` and ``label/`` likewise, so that pictures of
-            another size or seed are never taken for these.
-        counts: how many of each of ``EXAMPLE_KINDS``.
+        folder: receives ``<size>px_seed<seed>/image/<kind>_<number>.png`` and the same under ``label/``; pictures of
+            another size or seed are therefore never confused with these.
+        counts: number of pictures of each of ``EXAMPLE_KINDS``.
         size: width of the pictures in pixels, at least 64.
         seed: the same seed gives the same pictures.
 
     Returns:
-        dicts of ``image``, ``label``, ``name`` and ``weight``, which is 1.
+        One dict per picture with ``image``, ``label``, ``name`` and ``weight``, which is 1.
 
     Raises:
         CallError: ``counts`` has an unknown kind.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     [item["name"] for item in write_examples(folder, {"clutter": 2}, size=64)]
+        ['clutter_0000', 'clutter_0001']
     """
     unknown = set(counts) - set(EXAMPLE_KINDS)
     if unknown:
@@ -168,7 +196,7 @@ def write_examples(
 
 
 def _example(kind: str, number: int, size: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Picture and label number ``number`` of ``kind``."""
+    """Picture (H x W x 3) and label (H x W) number ``number`` of a kind."""
     own_seed = _FIRST_SEED + 10_000 * seed + number
     if kind == "clutter":
         picture = _clutter(np.random.default_rng(own_seed), size)
@@ -191,7 +219,8 @@ def _example(kind: str, number: int, size: int, seed: int) -> tuple[NDArray[np.u
 def _clutter(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
     """A picture without an eye (size x size x 3): clouds or stripes in two colours, shapes, writing, vignetting."""
     colours = rng.uniform(0, 255, size=(2, 3))
-    # Uniform colours are rarely grey, and rarely as warm as a retina, by which alone nothing must be taken for one.
+    # Uniformly drawn colours are rarely grey and rarely as warm as a retina; the locator must learn that a warm colour
+    # alone does not make a retina.
     palette = rng.random()
     if palette < 0.3:
         colours = np.repeat(colours.mean(axis=1, keepdims=True), 3, axis=1)
@@ -227,7 +256,7 @@ def _shapes(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
         min_shapes=1,
         min_size=max(4, size // 20),
         max_size=size // (2 if count < 5 else 4),
-        # White would read as background.
+        # White would count as background.
         intensity_range=((0, 254),) * 3,
         allow_overlap=True,
         rng=rng,
@@ -235,7 +264,7 @@ def _shapes(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
 
 
 def _writing(rng: np.random.Generator, size: int) -> NDArray[np.bool_]:
-    """Where rows of strokes lie, size x size."""
+    """A mask of rows of strokes that resemble writing, size x size."""
     height = int(rng.integers(max(4, size // 60), max(6, size // 15)))
     strokes = ndimage.gaussian_filter(rng.normal(size=(size, size)), (height / 6, height / 10))
     rows = (np.arange(size) // height) % 2 == 0

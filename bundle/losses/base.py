@@ -1,4 +1,4 @@
-"""The weighted sum of a recipe's losses, and the masked mean that several of them take."""
+"""The weighted sum of a recipe's losses, and the masked mean that several of them use."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class AdaptationLoss(nn.Module):
         self.values: dict[str, float] = {}
 
     def forward(self, output: AdaptationOutput, target: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """The weighted sum, a scalar."""
+        """The weighted sum, a scalar; the arguments are passed to every loss."""
         terms = {name: loss(output, target) for name, loss in self.losses.items()}
         self.values = {name: float(value.detach()) for name, value in terms.items()}
         return torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()

@@ -16,10 +16,10 @@ __all__ = ["ClassBalancedLoss"]
 
 
 class ClassBalancedLoss(nn.Module):
-    """Cross-entropy with the mean teacher's pseudo-labels, whose background is weighted by statistics of the target.
+    """Cross-entropy with the mean teacher's pseudo-labels; statistics of the target weight the background pixels.
 
-    CBMT (Tang et al., MICCAI 2023, arXiv 2307.09973). With p the student's and q the teacher's probability of class c
-    (disc or cup) at pixel i, and gamma the threshold:
+    This is the loss of CBMT (Tang et al., MICCAI 2023, arXiv 2307.09973). With p the student's and q the teacher's
+    probability of class c (disc or cup) at pixel i, and gamma the threshold:
 
         y_i = [q_i > gamma]
         eta_fg = mean of -log q_i       over the target's pixels with gamma < q_i < 1 - r (1 - gamma)
@@ -28,7 +28,7 @@ class ClassBalancedLoss(nn.Module):
         L = sum w_i BCE(p_i, y_i) / sum w_i, over photographs, pixels and both classes together
 
     The bounds exclude the many pixels that leave no doubt from the means. As gamma is above 1/2, eta_bg is usually
-    larger than eta_fg, so that the background counts less and does not outweigh the rare foreground. The published
+    larger than eta_fg; the background therefore counts less and does not outweigh the rare foreground. The published
     code has gamma = 0.75, r = 0.2, a teacher momentum of 0.98, weights for the cup alone (the disc's w is 1), Adam at
     5e-4 with betas (0.9, 0.99), a rate that is multiplied by 0.9 after each of 20 epochs, and batches of 8.
 

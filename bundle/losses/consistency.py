@@ -19,8 +19,8 @@ class ConsistencyLoss(nn.Module):
 
     Binary cross-entropy of disc and cup against the teacher's probabilities q, which stay soft: where the teacher is
     uncertain, along the contour, a hard label would only repeat its first guess. The sum over the pixels is divided by
-    the area that the teacher gives the structure, so that the small cup counts as much as the disc. An optional second
-    term, 1 - soft Dice, compares the structures as a whole.
+    the area that the teacher gives the structure, which makes the small cup count as much as the disc. An optional
+    second term, 1 - soft Dice, compares the structures as a whole.
 
     Args:
         dice: weight of the Dice term, at least 0.

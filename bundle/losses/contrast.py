@@ -1,5 +1,6 @@
-"""The loss of the second stage of the recipe ``pfa``, re-implemented from the paper that ``transport`` cites
-(arXiv 2307.09769).
+"""The loss of the second stage of the recipe ``pfa``, re-implemented from Yu et al. (arXiv 2307.09769).
+
+``bundle.losses.transport`` has the loss of the first stage and the full reference.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ class ContrastLoss(ScheduledLoss):
     its mean, 10 %, because a loss does not know how long the stage lasts.
 
     Args:
-        temperature: of the contrast, above 0.
+        temperature: temperature of ``info_nce``, above 0.
         queries: number of anchors per class.
         negatives: number of negatives per anchor.
         unreliable: share of each class's pixels that are unreliable, in (0, 1).
         reliable: share of each class's pixels that are reliable, in (0, 1 - unreliable].
         queue: how many unreliable pixels of each class are remembered.
-        stride: of the grid of pixels that is used; the grid's place is random in each batch.
+        stride: distance in pixels between the points of the grid that is used; its position is random in each batch.
         first_epoch: first epoch of the stage, from 1; before it the loss is 0.
 
     Example:
@@ -75,9 +76,11 @@ class ContrastLoss(ScheduledLoss):
         self.remembered: list[torch.Tensor] = [torch.zeros(0) for _ in range(HEAD_CLASSES)]
 
     def get_extra_state(self) -> dict[str, Any]:
+        """The queues and the visits of each photograph, for the state dict."""
         return super().get_extra_state() | {"remembered": [keys.clone() for keys in self.remembered]}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore what ``get_extra_state`` returned."""
         super().set_extra_state(state)
         self.remembered = [keys.clone() for keys in state["remembered"]]
 

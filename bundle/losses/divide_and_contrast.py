@@ -1,7 +1,7 @@
 """The loss of the recipe ``dac``, re-implemented.
 
 Zhang et al., "Divide and contrast" (NeurIPS 2022, arXiv 2211.06612), applied to pixels instead of whole pictures. The
-class lists where it differs from the paper.
+docstring of the class lists the differences from the paper.
 """
 
 from __future__ import annotations
@@ -89,14 +89,16 @@ class DivideAndContrastLoss(ScheduledLoss):
         self.memory: dict[str, torch.Tensor] = {}  # 3 x (K + 1): unit feature and confidence, which is NaN if absent
 
     def get_extra_state(self) -> dict[str, Any]:
+        """The memory and the visits of each photograph, for the state dict."""
         return super().get_extra_state() | {"memory": {name: region.clone() for name, region in self.memory.items()}}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore what ``get_extra_state`` returned."""
         super().set_extra_state(state)
         self.memory = {name: region.clone() for name, region in state["memory"].items()}
 
     def forward(self, output: AdaptationOutput, target: Mapping[str, Any]) -> torch.Tensor:
-        """Scalar, at least 0."""
+        """Scalar, at least 0; of ``target`` only ``name`` is used."""
         names = target["name"]
         epoch = self.epoch_of(names)
         guide = guiding_output(output)
@@ -154,7 +156,7 @@ class DivideAndContrastLoss(ScheduledLoss):
         """Draw anchors from each region of B x W x H labels.
 
         Returns:
-            Of each anchor the index among all pixels, the photograph's place in the batch, and the class; N each.
+            For each anchor its index among all pixels, its photograph's place in the batch, and its class; N each.
         """
         drawn = []
         for b, c in product(range(len(label)), range(HEAD_CLASSES)):
@@ -178,12 +180,12 @@ class DivideAndContrastLoss(ScheduledLoss):
 
         Args:
             anchors: unit features, N x K.
-            view: those of the same pixels in the other view, N x K.
+            view: unit features of the same pixels in the other view, N x K.
             row: each anchor's photograph in the memory, N.
             category: each anchor's class, N.
             regions: the memory, R x 3 x K.
-            source_like: R x 3.
-            target_specific: R x 3.
+            source_like: which regions are source-like, R x 3 booleans.
+            target_specific: which regions are target-specific, R x 3 booleans.
         """
         known = source_like | target_specific
         classes = torch.arange(HEAD_CLASSES, device=row.device).expand(len(regions), HEAD_CLASSES)

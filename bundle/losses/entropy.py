@@ -20,8 +20,8 @@ class EntropyLoss(nn.Module):
     alone, with the norm statistics of the target, in one epoch. Its code for small networks (CIFAR-10-C) uses Adam at
     1e-3 with betas (0.9, 0.999) and one update per batch. It gives no rate for segmentation, and the recipe uses the
     same one. This bundle differs in these points: two epochs, like the other recipes; beta_2 = 0.99; norm statistics
-    that are estimated once over the whole target and then fixed, instead of anew from each batch; and one adapted model
-    as the result, instead of a prediction for each batch.
+    that are estimated once over the whole target and then fixed, instead of estimated for each batch; and one adapted
+    model as the result, instead of a prediction for each batch.
 
     Example:
         >>> images, features, logits = torch.zeros(1, 3, 4, 4), torch.zeros(1, 8, 4, 4), torch.zeros(1, 3, 4, 4)

@@ -1,4 +1,4 @@
-"""What the losses of ``pfa`` and ``dac`` share: randomly drawn pixels, and the number of the epoch."""
+"""Functions that the losses of ``pfa`` and ``dac`` share: randomly drawn pixels, and the number of the epoch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bundle.networks.outputs import AdaptationOutput
 __all__ = ["HEAD_CLASSES", "ScheduledLoss", "as_pixels", "guiding_output", "random_grid", "random_indices"]
 
 HEAD_CLASSES = 3
-"""Background, rim and cup, the classes of the head, of which each pixel belongs to one."""
+"""Number of classes of the head (background, rim and cup); each pixel belongs to exactly one of them."""
 
 
 class ScheduledLoss(nn.Module):
@@ -36,14 +36,16 @@ class ScheduledLoss(nn.Module):
         return max(self.visits[name] for name in names)
 
     def get_extra_state(self) -> dict[str, Any]:
+        """The visits of each photograph, for the state dict."""
         return {"visits": dict(self.visits)}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore what ``get_extra_state`` returned."""
         self.visits = dict(state["visits"])
 
 
 def random_grid(stride: int, width: int, height: int) -> tuple[slice, slice]:
-    """Slices along x and y that choose every ``stride``-th pixel in both directions, from a random one on.
+    """Slices along x and y that select every ``stride``-th pixel in both directions, starting at a random pixel.
 
     Example:
         >>> x, y = random_grid(4, 32, 32)
@@ -55,7 +57,7 @@ def random_grid(stride: int, width: int, height: int) -> tuple[slice, slice]:
 
 
 def as_pixels(maps: torch.Tensor) -> torch.Tensor:
-    """B x K x W x H as (B W H) x K.
+    """Reshape maps (B x K x W x H) to one row per pixel, (B W H) x K.
 
     Example:
         >>> as_pixels(torch.zeros(2, 8, 4, 4)).shape
@@ -65,10 +67,24 @@ def as_pixels(maps: torch.Tensor) -> torch.Tensor:
 
 
 def guiding_output(output: AdaptationOutput) -> AdaptationOutput:
-    """The output that labels the pixels: the mean teacher's where there is one, else ``output`` itself."""
+    """The output that labels the pixels: the mean teacher's if there is one, else ``output`` itself.
+
+    Example:
+        >>> images, features, logits = torch.zeros(1, 3, 4, 4), torch.zeros(1, 8, 4, 4), torch.zeros(1, 3, 4, 4)
+        >>> teacher = AdaptationOutput(nn.Identity(), images, features, logits)
+        >>> student = AdaptationOutput(nn.Identity(), images, features, logits, teacher)
+        >>> guiding_output(student) is teacher, guiding_output(teacher) is teacher
+        (True, True)
+    """
     return output if output.teacher is None else output.teacher
 
 
 def random_indices(count: int, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
-    """Random indices in [0, ``count``), the same on every device for the same seed."""
+    """Random indices in [0, ``count``), the same on every device for the same seed.
+
+    Example:
+        >>> random_indices(1, (2, 3), torch.device("cpu"))
+        tensor([[0, 0, 0],
+                [0, 0, 0]])
+    """
     return torch.randint(count, shape).to(device)

@@ -28,9 +28,9 @@ class TransportLoss(ScheduledLoss):
     the proportions would hardly move in the few dozen steps of a recipe.
 
     Args:
-        temperature: of the assignments, above 0.
+        temperature: temperature of the assignments, above 0.
         rate: share of a batch in the new proportions, in [0, 1].
-        stride: of the grid of pixels that is used; the grid's place is random in each batch.
+        stride: distance in pixels between the points of the grid that is used; its position is random in each batch.
         last_epoch: last epoch of the stage, from 1; after it the loss is 0. None for no end.
 
     Example:
@@ -56,7 +56,7 @@ class TransportLoss(ScheduledLoss):
         self.register_buffer("proportions", torch.full((HEAD_CLASSES,), 1 / HEAD_CLASSES))
 
     def forward(self, output: AdaptationOutput, target: Mapping[str, Any]) -> torch.Tensor:
-        """Scalar in [0, 2]; ``name`` alone is used of ``target``."""
+        """Scalar in [0, 2]; of ``target`` only ``name`` is used."""
         epoch = self.epoch_of(target["name"])
         if self.last_epoch is not None and epoch > self.last_epoch:
             return output.features.sum() * 0

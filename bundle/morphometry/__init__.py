@@ -1,1 +1,1 @@
-"""What is measured on a label map: disc and cup, rims, and which eye it is."""
+"""Measurements on a label map: sizes of disc and cup, widths of the rim, and which eye it is."""

@@ -1,7 +1,7 @@
-"""Cup-to-disc ratios and sizes of a labelled photograph, and the clean-up that a label map needs before it is measured.
+"""Cup-to-disc ratios and sizes in a label map, and the clean-up that a label map needs before it is measured.
 
-Label maps are ``H x W`` ``uint8``: 0 background, 1 disc rim, 2 cup. The optic disc is every pixel >= 1, the optic cup
-every pixel == 2. Coordinates are in pixels with pixel centres at integers, x to the right and y down.
+Label maps are ``H x W`` ``uint8``: 0 background, 1 disc rim, 2 cup. All pixels >= 1 form the optic disc, all pixels
+== 2 the optic cup. Coordinates are in pixels; pixel centres lie at integers, x points to the right and y down.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ Contour = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Measurements:
-    """What is measured on one optic disc. Every value is NaN if there is no disc; without a cup its sizes are 0.
+    """Measurements of one optic disc and its cup.
+
+    All values are NaN if there is no disc. If there is a disc without a cup, the cup's sizes and all ratios are 0.
 
     Attributes:
         vcdr: vertical cup-to-disc ratio, cup height over disc height.
@@ -39,6 +41,12 @@ class Measurements:
         disc_width_px: the disc's extent along the image's x axis.
         cup_height_px: the cup's extent along the image's y axis.
         cup_width_px: the cup's extent along the image's x axis.
+
+    Example:
+        >>> Measurements().vcdr
+        nan
+        >>> Measurements(vcdr=0.5, disc_height_px=220.0, cup_height_px=110.0).vcdr
+        0.5
     """
 
     vcdr: float = math.nan
@@ -53,13 +61,18 @@ class Measurements:
 
 
 class Borders(NamedTuple):
-    """Where disc and cup of a label map end; found once, for all who measure or draw them.
+    """The borders of disc and cup in a label map, found once and shared by all functions that measure or draw them.
 
     Attributes:
-        disc: closed contours as :func:`region_contours` returns them.
-        cup: the same of the cup.
-        box: rows and columns of the smallest rectangle that holds the disc; None if there is none.
-        centre: mean row and column of the disc's pixels; NaN if there are none.
+        disc: closed contours of the disc, as :func:`region_contours` returns them.
+        cup: closed contours of the cup, likewise.
+        box: rows and columns of the smallest rectangle that contains the disc; None without a disc.
+        centre: mean row and column of the disc's pixels; NaN without a disc.
+
+    Example:
+        >>> disc, cup, box, centre = find_borders(np.pad(np.ones((4, 4), dtype=np.uint8), 2))
+        >>> len(disc), len(cup), centre
+        (1, 0, (3.5, 3.5))
     """
 
     disc: list[Contour]
@@ -69,15 +82,22 @@ class Borders(NamedTuple):
 
 
 def find_borders(label: Label, probability: NDArray[np.floating] | None = None) -> Borders:
-    """The borders of disc and cup.
+    """Find the borders of disc and cup.
 
     Args:
         label: ``H x W``, values 0, 1, 2.
-        probability: ``2 x H x W`` in [0, 1], disc (with cup) then cup. Where it agrees with the label, the border runs
-            along its level set at 0.5 instead of half-way between two pixels.
+        probability: ``2 x H x W`` in [0, 1], first the disc (including the cup), then the cup. Where it agrees with the
+            label, the border follows its level set at 0.5 instead of running half-way between two pixels.
+
+    Returns:
+        Borders: empty without a disc.
 
     Raises:
-        ValueError: if the shapes do not fit.
+        ValueError: the shapes do not fit.
+
+    Example:
+        >>> find_borders(np.pad(np.ones((4, 6), dtype=np.uint8), 2)).box
+        (slice(2, 6, None), slice(2, 8, None))
     """
     _check_label(label)
     if probability is not None and probability.shape != (2, *label.shape):
@@ -85,7 +105,7 @@ def find_borders(label: Label, probability: NDArray[np.floating] | None = None) 
     box = bounding_box(label >= 1)
     if box is None:
         return Borders([], [], None, (math.nan, math.nan))
-    # The disc is a small part of a photograph, and nothing else of it needs to be looked at again.
+    # The disc is a small part of a photograph; the rest need not be examined again.
     near = tuple(slice(max(axis.start - 1, 0), axis.stop + 1) for axis in box)
     origin = np.array([axis.start for axis in near], dtype=np.float64)
     regions = (label[near] >= 1, label[near] == 2)
@@ -101,18 +121,24 @@ def find_borders(label: Label, probability: NDArray[np.floating] | None = None) 
 def measure(
     label: Label, probability: NDArray[np.floating] | None = None, borders: Borders | None = None
 ) -> Measurements:
-    """Measure a label map to sub-pixel accuracy; call :func:`clean` on it first if it comes from a network.
+    """Measure a label map with sub-pixel accuracy; apply :func:`clean` first if it comes from a network.
 
     Args:
         label: ``H x W``, values 0, 1, 2.
         probability: see :func:`find_borders`.
-        borders: of the label, if they were found already.
+        borders: the label's borders, if they have been found already.
 
     Returns:
-        Measurements: in pixels of the label's own grid; all NaN where the label has no disc.
+        Measurements: in pixels of the label's own grid; all NaN without a disc.
 
     Raises:
-        ValueError: if the shapes do not fit.
+        ValueError: the shapes do not fit.
+
+    Example:
+        >>> label = np.pad(np.pad(np.full((6, 6), 2), 3, constant_values=1), 4)  # a cup of 6 in a disc of 12 pixels
+        >>> found = measure(label)
+        >>> found.vcdr, found.area_cdr, found.disc_height_px, found.disc_x
+        (0.5, 0.25, 12.0, 9.5)
     """
     borders = borders or find_borders(label, probability)
     if borders.box is None:
@@ -141,10 +167,16 @@ def clean(label: Label) -> NDArray[np.uint8]:
 
     Returns:
         numpy.ndarray: ``H x W`` ``uint8``, a new array with the largest disc component and, within it, the largest cup
-        component. Pixels that touch only at a corner belong to one component.
+        component. Pixels that touch only at a corner belong to the same component.
 
     Raises:
-        ValueError: if the label map is not two-dimensional.
+        ValueError: the label map is not two-dimensional.
+
+    Example:
+        >>> clean(np.array([[1, 1, 1, 0, 0], [1, 0, 1, 0, 1], [1, 1, 1, 0, 0]]))  # a hole, and a speck on the right
+        array([[1, 1, 1, 0, 0],
+               [1, 1, 1, 0, 0],
+               [1, 1, 1, 0, 0]], dtype=uint8)
     """
     _check_label(label)
     disc = _largest_without_holes(label >= 1)
@@ -160,16 +192,22 @@ def region_contours(region: Mask, probability: NDArray[np.floating] | None = Non
         probability: ``H x W`` in [0, 1]; see :func:`find_borders`.
 
     Returns:
-        list: arrays ``N x 2`` of (row, column), the first point repeated as the last. A border between two pixels runs
-        half-way between their centres, so a region that touches the image's edge reaches half a pixel past it.
+        list: arrays ``N x 2`` of (row, column), in which the last point repeats the first. Without a probability, the
+        border between two pixels runs half-way between their centres; the contour of a region that touches the image's
+        edge therefore lies half a pixel outside the outermost pixel centres.
+
+    Example:
+        >>> (contour,) = region_contours(np.ones((2, 3), dtype=bool))
+        >>> contour.min(axis=0).tolist(), contour.max(axis=0).tolist()
+        ([-0.5, -0.5], [1.5, 2.5])
     """
     box = bounding_box(region)
     if box is None:
         return []
     top, left = (max(axis.start - 1, 0) for axis in box)
     window = np.s_[top : box[0].stop + 1, left : box[1].stop + 1]
-    # The region decides on which side of the border a pixel lies: a probability that says otherwise (a filled hole, a
-    # removed speck) must not bring back what was cleaned away.
+    # The region decides on which side of the border a pixel lies. Where the probability contradicts it (in a filled
+    # hole, or at a removed speck), the probability is ignored, or it would undo the clean-up.
     field = region[window].astype(np.float64)
     if probability is not None:
         p = np.asarray(probability[window], dtype=np.float64)
@@ -179,8 +217,19 @@ def region_contours(region: Mask, probability: NDArray[np.floating] | None = Non
 
 
 def bounding_box(region: Mask) -> tuple[slice, slice] | None:
-    """Rows and columns of the smallest rectangle that holds an ``H x W`` mask, or None if the mask is empty."""
-    # Projections rather than find_objects, which needs an integer copy of a photograph of many megapixels.
+    """Rows and columns of the smallest rectangle that contains all pixels of a mask.
+
+    Args:
+        region: ``H x W`` mask.
+
+    Returns:
+        Slices of rows and columns; None if the mask is empty.
+
+    Example:
+        >>> bounding_box(np.array([[False, False, False], [False, True, True]]))
+        (slice(1, 2, None), slice(1, 3, None))
+    """
+    # Projections instead of find_objects, which needs an integer copy of a photograph of many megapixels.
     axes = [np.flatnonzero(region.any(axis=axis)) for axis in (1, 0)]
     if not axes[0].size:
         return None

@@ -1,10 +1,11 @@
-"""Which eye a photograph shows: what the file says, or a guess that is marked as one.
+"""Which eye a photograph shows: as the file states it, or a guess that is marked as one.
 
-A fundus photograph is taken to show the eye as an examiner sees it, upright and not mirrored: a right eye's nose lies
-to the picture's right. Two things tell the nasal side then. In a whole photograph that is centred on the macula, the
-disc lies nasal of the centre. And within the disc the nasal side is the darker one, for there the vessels' trunk runs
-and the rim is thick, while the temporal side is pale; a crop shows that too. Where both are seen and contradict each
-other, or neither is seen, the eye is unknown. docs/reference/report.md says how often the guess was right.
+The guess assumes that the photograph is upright and not mirrored, as an examiner sees the eye: in a right eye, the
+nasal side is on the picture's right. Two signs show which side is nasal. In a whole photograph centred on the macula,
+the disc lies on the nasal side of the centre. Within the disc, the nasal side is darker, because the trunk of the
+vessels runs there and the rim is thick, while the temporal side is pale; crops show this sign too. If the two signs
+contradict each other, or if neither is visible, the eye is unknown. docs/reference/report.md states how often the
+guess was right.
 """
 
 from __future__ import annotations
@@ -22,22 +23,26 @@ __all__ = ["Laterality", "guess_laterality", "position_shift", "shade_shift"]
 
 Eye = Literal["right", "left", "unknown"]
 _DISC_HEIGHT = 96
-"""The disc is looked at when reduced or enlarged to this height in pixels."""
+"""Height in pixels to which the disc is resized before its shades are compared."""
 _BLUR = 1.5
-"""Standard deviation of the blur against noise, in those pixels."""
+"""Standard deviation of the blur against noise, in pixels of the resized disc."""
 _MARGIN = 4
-"""Pixels within the disc's border that are left out, because the retina beyond it is dark too."""
+"""Width of the band inside the disc's border that is ignored, in the same pixels; the retina outside is dark too."""
 _FIELD_LEVEL = 24
-"""A column of the picture whose brightest value is above this lies in the field of view."""
+"""A column of the picture belongs to the field of view if its brightest value (0 to 255) exceeds this."""
 
 
 class Laterality(NamedTuple):
-    """Which eye, and how that is known.
+    """Which eye a photograph shows, and how that is known.
 
     Attributes:
         eye: ``right``, ``left`` or ``unknown``.
-        source: ``file`` (a DICOM file says so), ``name`` (the name of the file or its folder does), ``guessed``, or
-            empty where the eye is unknown.
+        source: ``file`` (a DICOM file states it), ``name`` (the name of the file or its folder states it), ``guessed``,
+            or empty if the eye is unknown.
+
+    Example:
+        >>> Laterality("right", "file").eye, Laterality().eye
+        ('right', 'unknown')
     """
 
     eye: Eye = "unknown"
@@ -52,11 +57,18 @@ def guess_laterality(
     Args:
         image: ``H x W x 3`` ``uint8``.
         label: ``H x W``, values 0, 1, 2.
-        min_shade_shift: :func:`shade_shift` must be at least this large to count.
-        min_position_shift: :func:`position_shift` must be at least this large to count.
+        min_shade_shift: smallest absolute :func:`shade_shift` that counts as a sign.
+        min_position_shift: smallest absolute :func:`position_shift` that counts as a sign.
 
     Returns:
-        Laterality: ``guessed``, or unknown.
+        Laterality: with source ``guessed``, or unknown.
+
+    Example:
+        >>> image = np.full((200, 200, 3), 90, dtype=np.uint8)
+        >>> label = np.zeros((200, 200), dtype=np.uint8)
+        >>> label[90:110, 140:160] = 1  # the disc lies right of the centre
+        >>> guess_laterality(image, label)
+        Laterality(eye='right', source='guessed')
     """
     limits = ((shade_shift(image, label), min_shade_shift), (position_shift(image, label), min_position_shift))
     sides = {bool(shift > 0) for shift, least in limits if abs(shift) >= least}
@@ -71,13 +83,21 @@ def position_shift(image: NDArray[np.uint8], label: Label, max_disc_share: float
     Args:
         image: ``H x W x 3`` ``uint8``.
         label: ``H x W``, values 0, 1, 2.
-        max_disc_share: a picture whose disc takes a larger share of its field's width is a crop, which tells nothing.
+        max_disc_share: if the disc is wider than this share of the field of view, the picture counts as a crop, in
+            which the disc's place says nothing about the eye.
 
     Returns:
-        float: NaN in a crop or without a disc.
+        float: negative if the disc lies to the left; NaN in a crop, without a disc, or without a field of view.
+
+    Example:
+        >>> image = np.full((200, 200, 3), 90, dtype=np.uint8)
+        >>> label = np.zeros((200, 200), dtype=np.uint8)
+        >>> label[90:110, 140:160] = 1
+        >>> position_shift(image, label)
+        2.5
     """
     box = bounding_box(label >= 1)
-    # One axis after the other, which numpy does two hundred times faster than both at once.
+    # One axis after the other: numpy is two hundred times faster this way than with both at once.
     field = np.flatnonzero(image.max(axis=0).max(axis=1) > _FIELD_LEVEL)
     if box is None or not field.size:
         return float("nan")
@@ -89,17 +109,26 @@ def position_shift(image: NDArray[np.uint8], label: Label, max_disc_share: float
 
 
 def shade_shift(image: NDArray[np.uint8], label: Label, min_height_px: int = 24) -> float:
-    """How far the dark in the disc lies to the right of its centre, in halves of its width.
+    """How far the dark part of the disc lies to the right of the disc's centre, in halves of the disc's width.
 
-    Dark counts in the green channel, in which vessels absorb most, from the disc's brightest pixels down.
+    The dark part is measured in the green channel, in which vessels absorb most: each pixel is weighted by how much
+    darker it is than the disc's brightest pixels, and the centroid of these weights is compared with the disc's.
 
     Args:
         image: ``H x W x 3`` ``uint8``.
         label: ``H x W``, values 0, 1, 2.
-        min_height_px: a disc of less height is too small to tell.
+        min_height_px: smallest height in pixels of a disc that is large enough to judge.
 
     Returns:
-        float: in [-1, 1]; NaN if there is no disc, a smaller one, or one of even brightness.
+        float: in [-1, 1]; NaN without a disc, or if the disc is too small or of even brightness.
+
+    Example:
+        >>> image = np.full((64, 64, 3), 200, dtype=np.uint8)
+        >>> image[:, 32:] = 100  # the right half is darker
+        >>> label = np.zeros((64, 64), dtype=np.uint8)
+        >>> label[12:52, 12:52] = 1
+        >>> 0.4 < shade_shift(image, label) < 0.5
+        True
     """
     box = bounding_box(label >= 1)
     if box is None or box[0].stop - box[0].start < min_height_px:

@@ -14,19 +14,24 @@ from bundle.morphometry.laterality import Laterality
 __all__ = ["Rims", "measure_rims"]
 
 _DIRECTIONS = {"right": 0.0, "inferior": 90.0, "left": 180.0, "superior": 270.0}
-"""Degrees from the picture's right, clockwise as seen, for y points down."""
+"""Degrees, measured clockwise from the direction to the picture's right."""
 
 
 @dataclass(frozen=True)
 class Rims:
-    """Widths of the rim in pixels of the photograph; NaN where there is none to measure.
+    """Widths of the rim in pixels of the photograph; NaN where the width cannot be measured.
 
     Attributes:
-        inferior: below the disc's centre.
-        superior: above it.
-        left: on the picture's left.
-        right: on the picture's right.
-        laterality: which eye it is, for ``nasal`` and ``temporal``.
+        inferior: width below the disc's centre.
+        superior: width above the disc's centre.
+        left: width on the picture's left.
+        right: width on the picture's right.
+        laterality: which eye it is; ``nasal`` and ``temporal`` depend on it.
+
+    Example:
+        >>> rims = Rims(inferior=40.0, superior=36.0, left=22.0, right=31.0, laterality=Laterality("right", "file"))
+        >>> rims.nasal, rims.temporal
+        (31.0, 22.0)
     """
 
     inferior: float = math.nan
@@ -37,12 +42,12 @@ class Rims:
 
     @property
     def nasal(self) -> float:
-        """On the nose's side: the picture's right in a right eye; NaN if the eye is unknown."""
+        """Width on the side of the nose, the picture's right in a right eye; NaN if the eye is unknown."""
         return {"right": self.right, "left": self.left}.get(self.laterality.eye, math.nan)
 
     @property
     def temporal(self) -> float:
-        """On the temple's side; NaN if the eye is unknown."""
+        """Width on the side of the temple, the picture's left in a right eye; NaN if the eye is unknown."""
         return {"right": self.left, "left": self.right}.get(self.laterality.eye, math.nan)
 
 
@@ -51,21 +56,28 @@ def measure_rims(
 ) -> Rims:
     """Measure the rim in four directions from the disc's centroid.
 
-    The width at a point of the disc's border is the shortest distance from there to the cup's border; a rim's width is
-    its mean over the border within the sector. Unlike a distance along a ray it needs no common centre, and does not
-    grow where the border runs obliquely.
+    The width at a point of the disc's border is the shortest distance from that point to the cup's border. The width in
+    a direction is the mean over the part of the disc's border in a sector around that direction. Unlike the distance
+    along a ray, the shortest distance needs no common centre of disc and cup, and it does not grow where the border
+    runs at an angle to the ray.
 
     Args:
-        label: ``H x W``, values 0, 1, 2, after :func:`bundle.measurements.clean`.
+        label: ``H x W``, values 0, 1, 2, after :func:`bundle.morphometry.cup_disc.clean`.
         laterality: which eye it is; unknown by default.
-        sector: angle that is averaged over, in degrees, above 0 and up to 90.
-        borders: of the label, if they were found already.
+        sector: angle of each sector in degrees, above 0 and up to 90.
+        borders: the label's borders, if they have been found already.
 
     Returns:
-        Rims: all NaN without a cup; NaN in a direction in which the edge of the picture cuts the disc off.
+        Rims: all NaN without a cup; NaN in directions in which the edge of the picture cuts the disc off.
 
     Raises:
-        ValueError: if the sector is out of range.
+        ValueError: the sector is out of range.
+
+    Example:
+        >>> radius = np.hypot(*(np.mgrid[:65, :65] - 32))
+        >>> rims = measure_rims((radius < 30).astype(np.uint8) + (radius < 10), Laterality("right", "file"))
+        >>> round(rims.inferior), round(rims.nasal)
+        (20, 20)
     """
     if not 0 < sector <= 90:
         raise ValueError(f"a sector of {sector} degrees is not possible: it must be above 0 and up to 90")
@@ -75,7 +87,7 @@ def measure_rims(
         return Rims(laterality=laterality)
     border = np.concatenate(borders.disc)
     width, _ = cKDTree(np.concatenate(borders.cup)).query(border)
-    # Rows and columns of pixel centres; the border of a disc that is cut off runs half a pixel outside.
+    # Pixel centres lie at 0 to size - 1; where the picture cuts a disc off, its border runs half a pixel outside these.
     cut_off: Mask = np.any((border < 0) | (border > np.array(label.shape) - 1), axis=1)
     angle = np.degrees(np.arctan2(*(border - np.array(borders.centre)).T))
 

@@ -10,10 +10,11 @@ __all__ = ["average_weights"]
 
 
 def average_weights(states: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """The mean of each weight over models of which each was trained on from the one before.
+    """Average each weight over several stages of one training run.
 
-    The mean of such models is often steadier than any of them on photographs unlike the training ones (Wortsman et
-    al., "Model soups", ICML 2022).
+    Each model must have continued the training of the one before it. On photographs that differ from the training
+    photographs, the averaged model is often more reliable than any single one (Wortsman et al., "Model soups", ICML
+    2022).
 
     Args:
         states: the models' state dicts, at least one, in the order in which they were trained.

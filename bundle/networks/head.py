@@ -13,7 +13,10 @@ __all__ = ["HeadInput", "classifier_of", "dropout_of"]
 
 
 class HeadInput:
-    """Context manager that keeps F, the tensor which enters a network's head, of the last forward pass.
+    """Context manager that keeps F, the tensor that entered a network's head in the last forward pass.
+
+    Args:
+        network: the network to watch. After a pass, ``features`` holds F, B x K x W x H.
 
     Example:
         >>> network = DiscCupUNet(backbone="efficientnet-lite0-small", decoder_channels=(16, 16, 8, 8)).eval()
@@ -40,10 +43,26 @@ class HeadInput:
 
 
 def dropout_of(head: nn.Sequential) -> float:
-    """Probability with which a head drops a channel of F."""
+    """The probability, in [0, 1), with which a head drops a channel of F.
+
+    Args:
+        head: ``segmentation_head`` of a ``DiscCupUNet``.
+
+    Example:
+        >>> dropout_of(nn.Sequential(nn.Dropout2d(0.3), nn.Conv2d(8, 3, kernel_size=1)))
+        0.3
+    """
     return cast(nn.Dropout2d, head[0]).p
 
 
 def classifier_of(head: nn.Sequential) -> nn.Conv2d:
-    """The pointwise convolution of a head."""
+    """The pointwise convolution of a head, which turns F into logits.
+
+    Args:
+        head: ``segmentation_head`` of a ``DiscCupUNet``.
+
+    Example:
+        >>> classifier_of(nn.Sequential(nn.Dropout2d(0.3), nn.Conv2d(8, 3, kernel_size=1)))
+        Conv2d(8, 3, kernel_size=(1, 1), stride=(1, 1))
+    """
     return cast(nn.Conv2d, head[-1])

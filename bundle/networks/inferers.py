@@ -13,17 +13,24 @@ __all__ = ["ChannelsLastInferer"]
 
 
 class ChannelsLastInferer(SimpleInferer):
-    """``SimpleInferer`` that brings the network into the memory format that the configs give it.
+    """``SimpleInferer`` that first converts the network to the channels-last memory format.
 
-    A network that is made from ``network_def`` alone, as MONAI Label does, then gives the command line's prediction to
-    the last bit; in another format the convolutions round differently. The network gets plain tensors, because each
-    operation on a ``MetaTensor`` costs time.
+    The configs use the same format. MONAI Label builds the network from ``network_def`` alone; with this inferer its
+    predictions equal those of the command line to the last bit, whereas convolutions in another memory format round
+    differently. The network receives plain tensors, because every operation on a ``MetaTensor`` costs time.
+
+    Example:
+        >>> network = torch.nn.Conv2d(3, 2, kernel_size=3)
+        >>> ChannelsLastInferer()(torch.zeros(1, 3, 8, 8), network).shape
+        torch.Size([1, 2, 6, 6])
+        >>> network.weight.is_contiguous(memory_format=torch.channels_last)
+        True
     """
 
     def __call__(
         self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
     ) -> torch.Tensor:
-        """Logits of ``inputs`` (B x 3 x W x H); the network stays in the format."""
+        """Logits (B x 3 x W x H) of ``inputs`` (B x 3 x W x H); the network stays in the channels-last format."""
         if isinstance(network, torch.nn.Module) and not _is_channels_last(network):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         logits = super().__call__(convert_to_tensor(inputs, track_meta=False), network, *args, **kwargs)
@@ -31,6 +38,10 @@ class ChannelsLastInferer(SimpleInferer):
 
 
 def _is_channels_last(network: torch.nn.Module) -> bool:
-    """Whether the network has the format already, by its first telling kernel: asking is faster than setting it."""
+    """Whether the network already is channels-last; checking one kernel is faster than converting all of them.
+
+    The first kernel with more than one input channel and more than one pixel decides: in others both formats look
+    the same.
+    """
     kernel = next((p for p in network.parameters() if p.dim() == 4 and min(p.shape[1:]) > 1), None)
     return kernel is not None and kernel.is_contiguous(memory_format=torch.channels_last)

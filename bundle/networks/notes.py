@@ -1,4 +1,4 @@
-"""What a file of weights says of itself, besides the weights."""
+"""Notes that a weights file carries in addition to the weights."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ import torch
 __all__ = ["notes_of", "with_notes"]
 
 _KEY = "fundus_bundle"
-"""In the metadata that PyTorch keeps of the root module."""
+"""Key of the notes in the metadata that PyTorch keeps for the root module."""
 
 
 def with_notes(state: Mapping[str, torch.Tensor], notes: Mapping[str, float]) -> OrderedDict[str, torch.Tensor]:
-    """A state dict that carries notes, and is otherwise as any other.
+    """A copy of a state dict that carries notes and otherwise behaves like any other state dict.
 
-    They lie in ``_metadata``, where PyTorch keeps the version of each module: ``torch.save`` writes it,
-    ``torch.load(weights_only=True)`` reads it, and ``load_state_dict`` passes over what it does not know there.
+    The notes are kept in ``_metadata``, where PyTorch keeps the version of each module: ``torch.save`` writes it,
+    ``torch.load(weights_only=True)`` reads it, and ``load_state_dict`` ignores the entries that it does not know.
 
     Args:
         state: the weights, by name.
         notes: numbers by name, such as ``uncertainty_scale``.
+
+    Returns:
+        The same tensors with the notes; ``notes_of`` reads the notes back from a file.
 
     Example:
         >>> state = with_notes(torch.nn.Linear(1, 1).state_dict(), {"uncertainty_scale": 0.5})
@@ -38,15 +41,26 @@ def with_notes(state: Mapping[str, torch.Tensor], notes: Mapping[str, float]) ->
 
 
 def notes_of(path: str | Path) -> dict[str, Any]:
-    """The notes in a file of weights; none where there are none, or no such file.
+    """Read the notes from a weights file.
 
     Args:
         path: file with a state dict, or with a dict whose entry ``model`` is one.
+
+    Returns:
+        The notes; an empty dict if the file has none, cannot be read, or does not exist.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "model.pt"
+        ...     torch.save(with_notes(torch.nn.Linear(1, 1).state_dict(), {"uncertainty_scale": 0.5}), path)
+        ...     notes_of(path)
+        {'uncertainty_scale': 0.5}
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:
-        # Who loads the weights says what is wrong with the file.
+        # ``load_weights`` reports what is wrong with the file.
         return {}
     for holder in (state, state.get("model") if isinstance(state, dict) else None):
         metadata = getattr(holder, "_metadata", None)

@@ -1,4 +1,4 @@
-"""What a network gives in adaptation."""
+"""The output of a network in adaptation."""
 
 from __future__ import annotations
 
@@ -13,14 +13,22 @@ __all__ = ["AdaptationOutput"]
 
 @dataclass(frozen=True)
 class AdaptationOutput:
-    """What the network gave for a batch.
+    """The output of the network for one batch, which the adaptation losses take.
 
     Args:
         network: the network that is being adapted.
         images: B x 3 x W x H.
-        features: F, what entered the head, B x K x W x H. K is 0 for a teacher of several views.
+        features: F, the tensor that entered the head, B x K x W x H. K is 0 for a teacher that averages several views.
         logits: B x 3 x W x H.
-        teacher: what the mean teacher gave for the target's ``weak``, without gradients; None in a recipe without one.
+        teacher: the mean teacher's output for the target's ``weak`` images, without gradients; None if the recipe has
+            no teacher.
+
+    Example:
+        >>> network = DiscCupUNet(backbone="efficientnet-lite0-small", decoder_channels=(16, 16, 8, 8)).eval()
+        >>> images = torch.zeros(1, 3, 32, 32)
+        >>> features = network.features(images)
+        >>> AdaptationOutput(network, images, features, network.segmentation_head(features)).logits.shape
+        torch.Size([1, 3, 32, 32])
     """
 
     network: DiscCupUNet

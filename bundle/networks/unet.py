@@ -22,14 +22,20 @@ class DiscCupUNet(FlexibleUNet):
     the architecture of the shipped weights.
 
     Attributes:
-        frozen_statistics: keep the norm layers on their running statistics in train mode too (False at first).
+        frozen_statistics: keep the norm layers on their running statistics even in train mode; initially False.
 
     Args:
-        out_channels: logits a pixel, 3 for background, disc rim and optic cup.
+        out_channels: logits per pixel, 3 for background, disc rim and optic cup.
         backbone: a name of MONAI's backbone registry.
         pretrained: start the encoder from its ImageNet weights.
         decoder_channels: channels of the decoder's maps, coarsest first; the last is K, the channels of F.
         dropout: probability that a channel of F is dropped in training and in stochastic passes, in [0, 1).
+
+    Example:
+        >>> network = DiscCupUNet(backbone="efficientnet-lite0-small", decoder_channels=(16, 16, 8, 8)).eval()
+        >>> images = torch.zeros(1, 3, 32, 32)
+        >>> network(images).shape, network.features(images).shape
+        (torch.Size([1, 3, 32, 32]), torch.Size([1, 8, 32, 32]))
     """
 
     def __init__(
@@ -55,7 +61,7 @@ class DiscCupUNet(FlexibleUNet):
         )
 
     def train(self, mode: bool = True) -> DiscCupUNet:
-        """As in PyTorch, but norm layers stay in evaluation mode while ``frozen_statistics`` is true."""
+        """Set train or evaluation mode; norm layers stay in evaluation mode while ``frozen_statistics`` is true."""
         super().train(mode)
         if self.frozen_statistics:
             for module in self.modules():
@@ -64,7 +70,7 @@ class DiscCupUNet(FlexibleUNet):
         return self
 
     def freeze_statistics(self, frozen: bool = True) -> None:
-        """Set ``frozen_statistics``."""
+        """Set ``frozen_statistics``; it takes effect at the next call of ``train``."""
         self.frozen_statistics = frozen
 
     def features(self, inputs: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Weights of a network, in files."""
+"""Writing, checking and loading the weights of a network."""
 
 from __future__ import annotations
 
@@ -17,37 +17,62 @@ __all__ = ["has_finite_weights", "load_weights", "ready_network", "save_weights"
 
 
 def save_weights(network: torch.nn.Module, path: str | Path, notes: Mapping[str, float] | None = None) -> None:
-    """Write a network's state dict as plain contiguous tensors, which load whatever memory format the run used.
+    """Write a network's state dict as plain contiguous tensors, independent of the memory format of the run.
 
     Args:
-        network: what is written.
-        path: the file, replaced as a whole.
-        notes: what the file says of the weights, see ``with_notes``; None for nothing.
+        network: the network whose weights are written.
+        path: the file; an existing one is replaced as a whole.
+        notes: numbers that describe the weights, see ``with_notes``; None for no notes.
+
+    Raises:
+        CallError: the disk is full or the folder cannot be written to.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "model.pt"
+        ...     save_weights(nn.Linear(1, 1), path)
+        ...     load_weights(nn.Linear(1, 1), path)
+        Linear(in_features=1, out_features=1, bias=True)
     """
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     save_atomically(state if notes is None else with_notes(state, notes), path)
 
 
 def has_finite_weights(module: torch.nn.Module) -> bool:
-    """Whether every parameter and buffer of a module is finite."""
+    """Whether every parameter and buffer of a module is finite.
+
+    Example:
+        >>> layer = nn.Linear(1, 1)
+        >>> before = has_finite_weights(layer)
+        >>> _ = nn.init.constant_(layer.bias, float("nan"))
+        >>> before, has_finite_weights(layer)
+        (True, False)
+    """
     return all(bool(torch.isfinite(value).all()) for value in (*module.parameters(), *module.buffers()))
 
 
 def load_weights(network: nn.Module, checkpoint: str | Path) -> nn.Module:
-    """Load a state dict into ``network`` and return it.
+    """Load a state dict into ``network`` and return the network.
 
     Args:
         network: receives the weights.
         checkpoint: file with a state dict, or with a dict whose entry ``model`` is one.
 
     Raises:
-        CallError: when there is no such file, it is no state dict, it belongs to another architecture, or it holds
-            values that are not finite.
+        CallError: there is no such file, it holds no state dict, the state dict belongs to another architecture, or it
+            holds values that are not finite.
+
+    Example:
+        >>> load_weights(nn.Linear(1, 1), "no/model.pt")
+        Traceback (most recent call last):
+        ...
+        bundle.errors.CallError: checkpoint no/model.pt does not exist...
     """
     path = Path(checkpoint)
     remedy = "Pass --checkpoint with a model.pt that this bundle's training or adaptation wrote."
     if not os.path.isfile(path):  # noqa: PTH113
-        # os.path answers where Path raises: for a name that is too long, or a closed folder.
+        # os.path returns False where Path raises: for a name that is too long, or a folder without access.
         what = "is no file" if os.path.exists(path) else "does not exist"  # noqa: PTH110
         raise CallError(f"checkpoint {path} {what}.", remedy)
     try:
@@ -60,7 +85,7 @@ def load_weights(network: nn.Module, checkpoint: str | Path) -> nn.Module:
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
     ):
         raise CallError(f"checkpoint {path} holds no state dict.", remedy)
-    # Before anything is computed: a file of a kilobyte can hold a tensor that takes terabytes when touched.
+    # Checked before anything is computed: a file of a kilobyte can hold a tensor that takes terabytes when used.
     misfit = _misfit(network.state_dict(), state)
     if misfit:
         raise CallError(f"checkpoint {path} does not fit the network: {misfit}.", remedy)
@@ -72,15 +97,23 @@ def load_weights(network: nn.Module, checkpoint: str | Path) -> nn.Module:
 
 
 def ready_network(network: nn.Module, checkpoint: str | Path | None, device: torch.device | str) -> nn.Module:
-    """The network with the weights of ``checkpoint`` where it is to work, in the memory format that is fastest there.
+    """Load the weights of ``checkpoint`` and move the network to ``device`` in the channels-last memory format.
 
     Args:
         network: changed in place.
-        checkpoint: see ``load_weights``; None, or an empty text, leaves the weights as they are.
+        checkpoint: see ``load_weights``; None or an empty string leaves the weights as they are.
         device: where the network is moved.
+
+    Returns:
+        ``network`` itself.
 
     Raises:
         CallError: see ``load_weights``.
+
+    Example:
+        >>> network = ready_network(nn.Conv2d(3, 2, kernel_size=3), None, "cpu")
+        >>> network.weight.is_contiguous(memory_format=torch.channels_last)
+        True
     """
     if checkpoint:
         load_weights(network, checkpoint)
@@ -88,7 +121,7 @@ def ready_network(network: nn.Module, checkpoint: str | Path | None, device: tor
 
 
 def _misfit(own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> str:
-    """The first thing in which a state dict is not one of the network's, in words; empty if it is one."""
+    """The first respect in which a state dict does not fit the network, in words; empty if it fits."""
     for name in own:
         if name not in state:
             return f"missing key {name}"

@@ -36,6 +36,10 @@ class ClassFeatures:
         weights: alpha, B x T x 2 x K, each of length sqrt(K). T is the number of passes, or 1 for features of another
             layer than the head's input.
         features: A, B x 2 x K x W x H; not negative, except in mode ``plain``, where A is F itself.
+
+    Example:
+        >>> ClassFeatures(weights=torch.ones(1, 1, 2, 8), features=torch.zeros(1, 2, 8, 4, 4)).features.shape
+        torch.Size([1, 2, 8, 4, 4])
     """
 
     weights: torch.Tensor
@@ -82,7 +86,7 @@ class GradientFeatures:
         """Class-specific features of ``images``.
 
         Args:
-            network: whose head is used and, for another layer than the head's input, that layer.
+            network: the network whose head, and whose ``layer`` if that is not the head's input, is used.
             images: B x 3 x W x H.
             features: F, the head's input for these images, B x K x W x H.
             logits: of T stochastic passes, B x T x 3 x W x H.
@@ -167,6 +171,13 @@ def autograd_gradient(
 
     Raises:
         ValueError: the network has no such layer.
+
+    Example:
+        >>> network = DiscCupUNet(backbone="efficientnet-lite0-small", decoder_channels=(16, 16, 8, 8)).eval()
+        >>> images, dropout, masks = torch.zeros(1, 3, 32, 32), torch.ones(1, 2, 8), torch.ones(1, 2, 32, 32)
+        >>> features, gradient = autograd_gradient(network, images, dropout, masks)
+        >>> features.shape, gradient.shape
+        (torch.Size([1, 8, 32, 32]), torch.Size([1, 2, 8, 32, 32]))
     """
     kept: list[torch.Tensor] = []
     modules = dict(network.named_modules())

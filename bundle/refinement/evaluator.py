@@ -1,4 +1,4 @@
-"""The engine of stage 1, which turns photographs into pseudo-labels, and the handler that averages what it found."""
+"""The engine of stage 1, which makes pseudo-labels, and the handler that averages its measures."""
 
 from __future__ import annotations
 
@@ -29,9 +29,28 @@ class RefinementEvaluator(SupervisedEvaluator):
     and cup, in [0, 1]). When the run is over, ``PseudoLabelStore.finish`` writes the pseudo-labels.
 
     Args:
-        store: receives what was found in each photograph.
-        labeller: finds it.
+        store: receives the results of each photograph.
+        labeller: computes labels, uncertainty and class features of a batch.
         kwargs: other arguments of ``SupervisedEvaluator``.
+
+    Example:
+        >>> import tempfile
+        >>> from bundle.refinement.class_features import GradientFeatures
+        >>> network = DiscCupUNet(backbone="efficientnet-lite0-small", decoder_channels=(16, 16, 8, 8))
+        >>> photographs = [{"image": torch.zeros(1, 3, 32, 32), "name": ["eye"]}]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = PseudoLabelStore(folder, fingerprint="of this run")
+        ...     pending = store.pending([{"name": "eye"}])
+        ...     RefinementEvaluator(
+        ...         store,
+        ...         PseudoLabeller(GradientFeatures(), passes=2),
+        ...         device=torch.device("cpu"),
+        ...         val_data_loader=photographs,
+        ...         network=network,
+        ...     ).run()
+        ...     prototypes = store.finish()
+        ...     [path.name for path in store.final.iterdir()]
+        ['eye.npz']
     """
 
     network: DiscCupUNet
@@ -72,11 +91,11 @@ class RefinementEvaluator(SupervisedEvaluator):
 
 
 class RefinementMeasures:
-    """Ignite handler for ``RefinementEvaluator`` that averages what it found over the photographs of one run.
+    """Ignite handler for ``RefinementEvaluator`` that averages its measures over the photographs of one run.
 
     ``engine.state.metrics`` receives ``area_share_<structure>`` and ``reliable_share_<structure>`` (shares of the
-    view's pixels) and ``agreement_<structure>`` (of the passes), all in [0, 1]. They are the means of the columns of
-    ``refinement.csv``, without the photographs that an interrupted run had finished.
+    view's pixels) and ``agreement_<structure>`` (between the passes), all in [0, 1]. They are the means of the columns
+    of ``refinement.csv``, without the photographs that an earlier, interrupted run finished.
 
     Example:
         >>> engine = Engine(lambda engine, batch: batch)
@@ -91,6 +110,7 @@ class RefinementMeasures:
         self.rows: dict[str, list[list[float]]] = {}
 
     def attach(self, engine: Engine) -> None:
+        """Attach the handler to an engine."""
         engine.add_event_handler(Events.EPOCH_STARTED, lambda: self.rows.clear())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.summarise)

@@ -1,4 +1,4 @@
-"""From stochastic passes of a batch to its labels, their uncertainty, and the features that prototypes are made of."""
+"""Labels of a batch, their uncertainty, and the features for the prototypes, all from stochastic passes."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ UNCERTAINTIES = ("prob", "prob+cam")
 
 @dataclass(frozen=True)
 class Labelling:
-    """What stage 1 finds in a batch before it knows the prototypes; disc first, then cup.
+    """The results of stage 1 for a batch before the prototypes are known; disc first, then cup.
 
     Attributes:
-        label: y, B x 2 x W x H, bool.
-        reliable: R, B x 2 x W x H, bool.
-        probability: p, B x 2 x W x H in [0, 1].
+        label: y, the pixels labelled as part of the structure, B x 2 x W x H, bool.
+        reliable: R, the pixels of low uncertainty, B x 2 x W x H, bool.
+        probability: p, mean over the passes, B x 2 x W x H in [0, 1].
         uncertainty: u, B x 2 x W x H, at least 0.
-        features: A, B x 2 x K x W x H, half precision.
-        agreement: of the passes, B x 2 in [0, 1].
+        features: A, the class features, B x 2 x K x W x H, half precision.
+        agreement: agreement of the passes, B x 2 in [0, 1].
     """
 
     label: torch.Tensor
@@ -45,15 +45,15 @@ class PseudoLabeller:
     Args:
         gradient_features: computes the class-specific features.
         passes: T, the number of stochastic passes, at least 2.
-        seed: of the dropout masks.
+        seed: seed of the dropout masks.
         label_threshold: y^c = [p^c > label_threshold] (DPL: 0.75).
         uncertainty_threshold: R^c = [u^c < uncertainty_threshold] (DPL: 0.05).
         uncertainty: ``prob`` (standard deviation of sigma(z / 2) over the passes, as in DPL) or ``prob+cam`` (the
             larger of that and the standard deviation of the class's heat map).
 
     Raises:
-        ValueError: ``uncertainty`` is neither, ``prob+cam`` is combined with gradient features of another layer than
-            the head's input, or there are fewer than two passes.
+        ValueError: ``uncertainty`` is neither of the two, ``prob+cam`` is combined with gradient features of another
+            layer than the head's input, or there are fewer than two passes.
 
     Example:
         >>> network = DiscCupUNet(backbone="efficientnet-lite0-small", decoder_channels=(16, 16, 8, 8)).eval()

@@ -1,8 +1,8 @@
-"""Prototypes of each class over the whole target set, and which pixels lie nearer to the object than to background.
+"""Prototypes of each class over the whole target set, and which pixels lie nearer to the object than to the background.
 
 The formula is that of Chen et al. (DPL, MICCAI 2021, arXiv 2109.09735), applied to class-specific gradient features
-instead of plain ones. The prototypes are estimated over all photographs instead of one mini-batch, so that neither the
-batch size nor the order of the files changes them.
+instead of plain ones. The prototypes are estimated over all photographs instead of one mini-batch; they depend neither
+on the batch size nor on the order of the files.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Prototypes:
     """Object and background prototypes.
 
     Args:
-        objects: 2 x K, disc and cup; NaN for a class of which no reliable pixel was seen.
-        background: 2 x K, likewise.
+        objects: mean features inside disc and cup, 2 x K; NaN for a class without a reliable pixel inside.
+        background: mean features outside disc and cup, 2 x K; NaN for a class without a reliable pixel outside.
 
     Example:
         >>> prototypes = Prototypes(objects=torch.ones(2, 1), background=torch.zeros(2, 1))
@@ -56,7 +56,7 @@ class PrototypeSums:
     their own probability. Sums are kept in double precision.
 
     Args:
-        sums: object and background, disc and cup, 2 x 2 x K; empty before anything was added.
+        sums: weighted sums of object and background, disc and cup, 2 x 2 x K; empty before anything was added.
         weights: sums of the weights, 2 x 2.
 
     Example:

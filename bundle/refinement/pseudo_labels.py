@@ -22,14 +22,25 @@ __all__ = ["PseudoLabelStore"]
 class PseudoLabelStore:
     """Pseudo-labels on disk, one file per photograph, so that an interrupted run can continue.
 
-    Until the prototypes are known, what was found in each photograph is kept in ``.refinement/`` (about 6 MB per
-    photograph at 256 x 256 with 24 channels); ``finish`` removes it. Files with another fingerprint are discarded.
+    Until the prototypes are known, the results of each photograph are kept in ``.refinement/`` (about 6 MB per
+    photograph at 256 x 256 with 24 channels); ``finish`` removes this folder. Files with another fingerprint are
+    discarded.
 
     Args:
         output_dir: receives ``pseudo_labels/<name>.npz``, ``prototypes.pt`` and ``refinement.csv``. Each ``.npz`` holds
             ``label`` and ``mask`` (the trusted pixels; 2 x H x W booleans, disc and cup), ``probability`` and
             ``uncertainty`` (2 x H x W, half precision), ``reliable`` (share of the pixels) and ``agreement`` (2 each).
-        fingerprint: of everything that the pseudo-labels depend on.
+        fingerprint: text that identifies everything on which the pseudo-labels depend.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = PseudoLabelStore(folder, fingerprint="of this run")
+        ...     store.pending([{"name": "left"}, {"name": "right"}])
+        ...     store.add("left", label=np.zeros((2, 4, 4), dtype=bool))
+        ...     store.pending([{"name": "left"}, {"name": "right"}])
+        [0, 1]
+        [1]
     """
 
     def __init__(self, output_dir: str | Path, fingerprint: str) -> None:
@@ -76,7 +87,13 @@ class PseudoLabelStore:
         return [i for i in range(len(items)) if i // batch_size in cut_off]
 
     def add(self, name: str, **arrays: np.ndarray) -> None:
-        """Keep what was found in one photograph until the prototypes are known."""
+        """Keep the results of one photograph until the prototypes are known.
+
+        Args:
+            name: the photograph's name.
+            arrays: ``label``, ``reliable``, ``probability``, ``uncertainty`` (2 x W x H), ``features`` (2 x K x W x H),
+                ``sums`` and ``weights`` (see ``PrototypeSums``), and ``agreement`` (2).
+        """
         with atomic_write(self.partial / f"{name}.npz") as path:
             np.savez(path, **arrays)  # type: ignore[arg-type]
 
@@ -91,7 +108,7 @@ class PseudoLabelStore:
         """
         path = self.root / "prototypes.pt"
         idist.barrier()
-        # One process looks for the files, because it may move on and change them before another one has looked.
+        # One process lists the files for all, because a faster process might change them before a slower one looks.
         waiting, known = from_first((_files(self.partial), path.is_file()))
         own = waiting[idist.get_rank() :: idist.get_world_size()]
         if known:
@@ -102,7 +119,7 @@ class PseudoLabelStore:
             if idist.get_rank() == 0:
                 content = {"objects": prototypes.objects, "background": prototypes.background}
                 save_atomically({**content, "fingerprint": self.fingerprint}, path)
-            # A resumed run relies on it that the prototypes exist wherever a pseudo-label does.
+            # A resumed run relies on the prototypes being on disk whenever a pseudo-label is.
             idist.barrier()
         for part in own:
             self._finish_one(part, prototypes)

@@ -1,1 +1,1 @@
-"""Made-up photographs: cameras, shifts and phantoms. Only training, tests, demonstration and benchmark come here."""
+"""Synthetic photographs: cameras, shifts and phantoms; only training, tests, demonstration and benchmark use them."""

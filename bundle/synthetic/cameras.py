@@ -1,4 +1,4 @@
-"""What a camera does to the same eye: colour, exposure, focus, vignetting, grain and compression."""
+"""Simulated cameras, which differ in colour, exposure, focus, vignetting, grain and compression."""
 
 from __future__ import annotations
 
@@ -14,23 +14,28 @@ __all__ = ["CAMERA_STYLES", "CameraStyle", "as_jpeg", "through_camera"]
 
 Floats = NDArray[np.floating]
 _GRAIN = 0.006
+"""Size of the sensor's grain, in disc heights."""
 
 
 @dataclass(frozen=True)
 class CameraStyle:
-    """How a camera turns the same eye into another picture; applied in the order of the fields.
+    """Settings of a simulated camera; its effects are applied in the order of the fields.
 
     Attributes:
-        name: the key in ``CAMERA_STYLES``.
+        name: key in ``CAMERA_STYLES``.
         blur: standard deviation of the defocus, in disc heights.
         gain: factors on red, green and blue (the colour cast).
         brightness: factor on all channels.
-        contrast: factor on the distance from mid-grey (0.4 of full scale); 1 leaves it.
-        gamma: exponent on intensities in 0..1; above 1 darkens the middle tones.
-        haze: share (0..1) of a pale veil that is mixed in.
-        vignetting: share (0..1) of the light that is lost at the corner of the view.
+        contrast: factor on the distance from mid-grey (0.4 of full scale); 1 changes nothing.
+        gamma: exponent on intensities in [0, 1]; above 1 it darkens the middle tones.
+        haze: share of a pale veil that is mixed in, in [0, 1].
+        vignetting: share of the light that is lost at the edge of the field of view, in [0, 1].
         noise: standard deviation of the grain, as a share of full scale.
-        jpeg_quality: Pillow's JPEG quality, 1..95.
+        jpeg_quality: Pillow's JPEG quality, 1 to 95.
+
+    Example:
+        >>> CameraStyle("dark", brightness=0.5).contrast
+        1.0
     """
 
     name: str
@@ -66,19 +71,26 @@ def through_camera(
     field_radius: float,
     field_edge: bool = True,
 ) -> Floats:
-    """The picture that a camera of this style takes of a scene, before compression.
+    """The picture that a camera takes of a scene, before compression.
 
     Args:
-        scene: H x W x 3, 0..1.
+        scene: H x W x 3, in [0, 1].
         style: the camera.
-        disc_height: in pixels; blur and grain are measured by it.
-        rng: of the grain.
-        axis_xy: where the optical axis meets the picture, in pixels.
-        field_radius: of the round field of view, in pixels.
-        field_edge: darken what lies outside the field of view.
+        disc_height: height of the disc in pixels, the unit of blur and grain.
+        rng: random generator of the grain.
+        axis_xy: point (x, y) at which the optical axis meets the picture, in pixels.
+        field_radius: radius of the round field of view, in pixels.
+        field_edge: whether to darken everything outside the field of view.
 
     Returns:
-        H x W x 3, about 0..1.
+        H x W x 3, approximately in [0, 1].
+
+    Example:
+        >>> scene = np.full((8, 8, 3), 0.4, dtype=np.float32)
+        >>> dark = CameraStyle("dark", brightness=0.5, vignetting=0.0, noise=0.0)
+        >>> picture = through_camera(scene, dark, 4.0, np.random.default_rng(0), (3.5, 3.5), 4.0, field_edge=False)
+        >>> picture.shape, round(float(picture.mean()), 2)
+        ((8, 8, 3), 0.2)
     """
     height, width = scene.shape[:2]
     sigma = style.blur * disc_height
@@ -96,14 +108,26 @@ def through_camera(
 
 
 def as_jpeg(image: Floats, quality: int) -> NDArray[np.uint8]:
-    """Pixels (H x W x 3, 0..255) of an image (0..1) after JPEG compression."""
+    """Compress an image as JPEG and return the decoded pixels.
+
+    Args:
+        image: H x W x 3; values are clipped to [0, 1].
+        quality: Pillow's JPEG quality, 1 to 95.
+
+    Returns:
+        H x W x 3, ``uint8``.
+
+    Example:
+        >>> as_jpeg(np.ones((8, 8, 3)), quality=92).max()
+        np.uint8(255)
+    """
     encoded = io.BytesIO()
     Image.fromarray(np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)).save(encoded, "JPEG", quality=quality)
     return np.asarray(Image.open(encoded).convert("RGB")).copy()
 
 
 def _grain(rng: np.random.Generator, shape: tuple[int, int], pitch: float, noise: float) -> Floats:
-    """Sensor grain of fixed size on the eye; pixels larger than a grain (``pitch`` pixels) average over several."""
+    """Sensor grain of a fixed size on the eye, ``pitch`` pixels; larger pixels average over several grains."""
     coarse = max(1.0, pitch)
     height, width = (int(np.ceil(side / coarse)) + 1 for side in shape)
     field = rng.standard_normal((height, width, 3), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Sample photographs: the real one that scikit-image ships, and made-up ones of several cameras."""
+"""Sample photographs: the real one that scikit-image ships, and synthetic ones of several cameras."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ __all__ = ["write_samples"]
 
 CROPS = (("plain", 3), ("tight_red", 4), ("cool_hazy", 5))
 PHOTOGRAPHS = (("plain", 11), ("dim_blurred", 12), ("tight_red", 13))
-"""Cameras and seeds."""
+"""Camera style and seed of each synthetic sample."""
 
 
 def write_samples(folder: Path) -> None:
-    """Write crops, whole photographs, and one without a disc into a folder; the same files every time."""
+    """Write sample crops and whole photographs, one of them without a disc; the files are the same every time.
+
+    Args:
+        folder: receives ``retina.jpg``, ``crop_<camera>.png`` and ``photograph_<camera>.png``; created if necessary.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     Image.fromarray(skimage.data.retina()).save(folder / "retina.jpg", quality=95)
     for camera, seed in CROPS:

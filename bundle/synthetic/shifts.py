@@ -1,6 +1,7 @@
-"""Made-up shifts of labelled crops: development targets on which recipes are chosen, never on a real target.
+"""Synthetic shifts of labelled crops, the development targets on which recipes are chosen instead of real targets.
 
-A camera changes colours and sharpness, a site crops tighter, and a glaucoma clinic's patients have larger cups.
+The shifts imitate cameras that change colours and sharpness, sites that crop more tightly, and glaucoma clinics, whose
+patients have larger cups.
 """
 
 from __future__ import annotations
@@ -24,12 +25,16 @@ __all__ = ["SHIFTS", "Shift", "write_shifted"]
 
 @dataclass(frozen=True)
 class Shift:
-    """A camera, how closely it crops, and whom it photographs.
+    """A synthetic shift: a camera, the tightness of its crops, and the cup size of its patients.
 
     Args:
-        style: the camera; None leaves the pixels alone.
-        zoom: the middle 1 / zoom of the picture fills it.
-        cup: the cup's radius grows by this factor, up to 0.85 of the disc's.
+        style: the camera; None leaves the colours as they are.
+        zoom: magnification of the middle of the picture, at least 1.
+        cup: factor by which the cup's radius grows, up to 0.85 of the disc's radius.
+
+    Example:
+        >>> SHIFTS["tight_crop"]
+        Shift(style=None, zoom=1.45, cup=1.0)
     """
 
     style: CameraStyle | None = None
@@ -57,20 +62,32 @@ SHIFTS: Mapping[str, Shift] = {
     "all": Shift(_ALL, zoom=1.25),
     "severe": Shift(_SEVERE, zoom=1.25),
 }
-"""The shifts, from none to the strongest."""
+"""All shifts by name, from none to the strongest."""
 
 
 def write_shifted(items: Sequence[Mapping[str, Any]], folder: str | Path, shift: str, seed: int = 0) -> None:
-    """Write what a shifted camera makes of labelled crops, as ``folder/image`` and ``folder/label``.
+    """Apply a shift to labelled crops and write the results to ``folder/image`` and ``folder/label``.
 
     Args:
-        items: dicts of ``name``, ``image`` (square, 8-bit) and ``label`` (0, 1, 2).
-        folder: where to; pictures that are there already are kept.
-        shift: a name of ``SHIFTS``.
-        seed: of the grain; together with the name it settles a picture.
+        items: dicts of ``name``, ``image`` (path of a square, 8-bit picture) and ``label`` (path of its label map with
+            values 0, 1, 2).
+        folder: folder to write to; pictures that exist already are kept.
+        shift: a name in ``SHIFTS``.
+        seed: seed of the grain, which also depends on the shift and on the photograph's name.
 
     Raises:
-        ValueError: when there is no such shift.
+        ValueError: there is no such shift.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     item = {"name": "eye", "image": f"{folder}/eye.png", "label": f"{folder}/eye_label.png"}
+        ...     Image.new("RGB", (64, 64), (150, 80, 40)).save(item["image"])
+        ...     Image.new("L", (64, 64), 1).save(item["label"])
+        ...     write_shifted([item], f"{folder}/dark", "low_light")
+        ...     dark = Image.open(f"{folder}/dark/image/eye.png").getpixel((32, 32))
+        >>> dark[0] < 75  # less than half as bright
+        True
     """
     if shift not in SHIFTS:
         raise ValueError(f"shift is {shift!r}; allowed are {', '.join(SHIFTS)}.")

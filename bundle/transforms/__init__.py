@@ -1,1 +1,1 @@
-"""Dictionary transforms in the manner of MONAI: the view of the disc, cup sizes, label maps, pseudo-labels."""
+"""MONAI dictionary transforms: the view of the disc, cup sizes, label maps, pseudo-labels, intensities, seeds."""

@@ -1,4 +1,7 @@
-"""Photographs with larger and smaller cups, made of labelled ones: the ratio of cup to disc differs between sites."""
+"""Augmentation that makes the cup of a labelled photograph larger or smaller.
+
+Sites differ in the usual ratio of cup to disc, and a network must not learn that of its training site.
+"""
 
 from __future__ import annotations
 
@@ -16,36 +19,57 @@ from torch.nn import functional
 __all__ = ["RandCupSized", "cup_ratio", "cup_size_grid"]
 
 _ANGLES = 180
+"""Number of directions in which the disc's edge is looked up."""
 _REACH = 1.6
+"""Pixels move within this distance from the cup's centre, in units of the distance to the disc's edge."""
 
 
 def cup_ratio(label: np.ndarray) -> float:
-    """Square root of the cup's share of the disc's area in a label map (0, 1, 2); 0 without either.
+    """Square root of the cup's share of the disc's area: the ratio of their mean diameters.
 
     Args:
-        label: two axes, in either order.
+        label: label map (0 background, 1 rim, 2 cup), A x B; the axes may be in either order.
+
+    Returns:
+        In [0, 1]; 0 without a disc or a cup.
+
+    Example:
+        >>> label = np.ones((8, 8), dtype=np.uint8)
+        >>> label[2:6, 2:6] = 2
+        >>> cup_ratio(label)
+        0.5
     """
     disc = np.count_nonzero(label)
     return float(np.sqrt(np.count_nonzero(label == 2) / disc)) if disc else 0.0
 
 
 def cup_size_grid(label: np.ndarray, ratio: float) -> np.ndarray | None:
-    """Where each pixel comes from in a picture whose cup is stretched or shrunk inside its disc.
+    """Sampling grid that stretches or shrinks the cup inside its disc.
 
-    Pixels move along rays from the cup's centre. The disc's edge stays; between the centre and the edge a smooth
-    monotone map takes the cup's edge to where ``ratio`` wants it. Image and label stay a pair when both are sampled by
-    the grid.
+    Pixels move along rays from the cup's centre. The disc's edge stays in place; between the centre and that edge, a
+    smooth monotone map moves the cup's edge to where it gives the wanted ratio. Sample image and label with the same
+    grid, and they still fit each other.
 
     Args:
         label: label map (0 background, 1 rim, 2 cup), A x B.
         ratio: the wanted ``cup_ratio``, in (0, 1).
 
     Returns:
-        2 x A x B coordinates in pixels, or None where the label has no cup or no rim, or where the cup's centre lies
-        outside the disc.
+        For each pixel of the new picture its coordinates in the old one, 2 x A x B in pixels; None if the label has no
+        cup or no rim, or if the cup's centre lies outside the disc.
 
     Raises:
-        ValueError: when ``ratio`` is out of range.
+        ValueError: ``ratio`` is out of range.
+
+    Example:
+        >>> x, y = np.mgrid[:33, :33] - 16
+        >>> label = 1 * (np.hypot(x, y) < 12) + (np.hypot(x, y) < 4)
+        >>> grid = cup_size_grid(label, ratio=0.6)
+        >>> grid.shape
+        (2, 33, 33)
+        >>> nearest = grid.round().astype(int)
+        >>> cup_ratio(label) < 0.4, 0.5 < cup_ratio(label[nearest[0], nearest[1]]) < 0.7
+        (True, True)
     """
     if not 0 < ratio < 1:
         raise ValueError(f"ratio must lie between 0 and 1, not {ratio}.")
@@ -84,14 +108,24 @@ def _edge_radius(disc: np.ndarray, centre: np.ndarray) -> np.ndarray:
 
 
 class RandCupSized(RandomizableTransform, MapTransform):
-    """Give a labelled crop a cup of a random size, so that the network cannot learn one site's usual cup.
+    """Give a labelled crop a cup of random size, to keep the network from learning one site's usual cup size.
+
+    A crop whose label has no cup or no rim stays as it is.
 
     Args:
-        keys: channel-first images and label, sampled by one grid; the first key's shape counts.
-        label_key: the label among them (1 x W x H; 0, 1, 2).
-        ratio_range: the wanted ``cup_ratio`` is drawn from it, in (0, 1).
-        max_change: the cup's radius grows or shrinks at most by this factor.
-        prob: probability of doing anything.
+        keys: images and label, channel first and of one size; all are sampled with the same grid.
+        label_key: the label among them (1 x W x H; 0 background, 1 rim, 2 cup).
+        ratio_range: range in (0, 1) from which the wanted ``cup_ratio`` is drawn.
+        max_change: largest factor, at least 1, by which the cup's radius grows or shrinks.
+        prob: probability of changing a crop, in [0, 1].
+
+    Example:
+        >>> x, y = np.mgrid[:33, :33] - 16
+        >>> label = torch.tensor(1 * (np.hypot(x, y) < 12) + (np.hypot(x, y) < 4))[None]
+        >>> resize_cup = RandCupSized(("image", "label"), ratio_range=(0.6, 0.7), prob=1.0)
+        >>> changed = resize_cup({"image": torch.rand(3, 33, 33), "label": label})
+        >>> cup_ratio(label[0].numpy()) < cup_ratio(changed["label"][0].numpy())
+        True
     """
 
     def __init__(
@@ -110,8 +144,9 @@ class RandCupSized(RandomizableTransform, MapTransform):
         self.ratio = 0.0
 
     def randomize(self, data: Any = None) -> None:
+        """Draw whether to change the next crop, and the cup ratio to give it."""
         super().randomize(None)
-        # Drawn in any case, so that what a photograph shows never shifts the random state of the next.
+        # Always drawn: the random state for the next photograph must not depend on what this one shows.
         self.ratio = float(self.R.uniform(self.smallest, self.largest))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

@@ -1,4 +1,4 @@
-"""The view of the disc: the square of a photograph that the network sees, and the way back to the photograph."""
+"""The view of the disc: the square of a photograph that the network sees, and its inverse."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from bundle.errors import CallError
 __all__ = ["DiscLocation", "DiscViewd", "VIEWS"]
 
 VIEWS = ("auto", "crop", "photograph")
-# A square twice as large as this many views side by side is averaged down to that before it is resized.
 _COARSE = 4
+"""A square at least twice this many times as wide as the view is first averaged down to this many view widths."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,12 @@ class DiscLocation:
         x: column of its centre, in pixels.
         y: row of its centre, in pixels.
         diameter: its mean diameter, in pixels.
-        confidence: how sure the search is, in [0, 1].
-        rival: whether the photograph shows another disc like this one.
+        confidence: confidence of the search, in [0, 1].
+        rival: whether the photograph shows another place that looks like a disc too.
+
+    Example:
+        >>> DiscLocation(x=820.0, y=610.5, diameter=240.0, confidence=0.97).rival
+        False
     """
 
     x: float
@@ -43,31 +47,42 @@ class DiscLocation:
 class DiscViewd(MapTransform, InvertibleTransform):
     """Cut the square view of the disc out of a photograph and resize it for the network; ``inverse`` puts it back.
 
-    Three traced MONAI transforms (``Pad``, ``Crop``, ``Resize``) do the work, so that ``Invertd`` maps a prediction on
-    the view to the photograph's own grid. What the view shows beyond the photograph is black. The first key is the
-    image that is searched; the others get the same view.
+    The transform is a sequence of three traced MONAI transforms (``Pad``, ``Crop``, ``Resize``), so ``Invertd`` maps a
+    prediction on the view back to the photograph's own grid. Parts of the view that lie outside the photograph are
+    black. The disc is searched in the image of the first key; the other keys get the same view.
 
-    The meta data of every key receive ``view`` (``crop`` or ``photograph``) and ``disc_confidence``
-    (in [0, 1]; 0 means that no disc was found, the view is then the whole photograph), and, where the disc was found,
-    ``disc_diameter`` (pixels of the photograph) and ``disc_rival`` (whether there is another one like it).
+    The metadata of every key receive ``view`` (``crop`` or ``photograph``) and ``disc_confidence`` (in [0, 1]). If a
+    search finds the disc, they also receive ``disc_diameter`` (in pixels of the photograph) and ``disc_rival`` (see
+    ``DiscLocation``). If it finds none, the confidence is 0 and the view is the whole photograph.
 
     Args:
         keys: images and labels, C x W x H.
         size: side of the view in pixels.
-        view: ``crop`` takes the whole picture, ``photograph`` looks for the disc first, ``auto`` takes the whole
-            picture if its disc is at least ``crop_share`` as wide as the picture.
+        view: ``crop`` takes the whole picture; ``photograph`` searches for the disc; ``auto`` searches too, but takes
+            the whole picture if the disc's diameter is at least ``crop_share`` times the picture's longer side.
         mode: interpolation of each key, ``bilinear`` or ``nearest``.
-        locate: finds the disc in an image (3 x W x H, 0..255) or returns None; needed unless ``view`` is ``crop``.
-        disc_share: diameter that ``locate`` gives the disc, as a share of the view's side. In the source's crops it
-            is 0.6; the shipped locator draws discs about a tenth too wide, hence the default.
+        locate: returns the disc in an image (3 x W x H in [0, 255]), or None; required unless ``view`` is ``crop``.
+        disc_share: the disc's diameter according to ``locate``, as a share of the view's side. In the source's crops
+            the share is 0.6. The default is larger because the shipped locator overestimates diameters by about a
+            tenth.
         crop_share: see ``view``.
-        on_return: what ``inverse`` does to a prediction in the photograph's resolution before it puts it in its place,
-            such as turning probabilities into a label map: beyond the view there is nothing to do it to.
-        allow_missing_keys: pass over keys that are missing.
+        on_return: function that ``inverse`` applies to a prediction once it has the photograph's resolution, before the
+            area outside the view is added; for example, it turns probabilities into a label map. Applied there, it
+            takes less time than on the whole photograph.
+        allow_missing_keys: skip keys that are missing.
 
     Raises:
-        CallError: when ``view`` is none of the three.
-        ValueError: when a disc is to be found and ``locate`` is missing.
+        CallError: ``view`` is none of the three.
+        ValueError: the disc must be searched for, but ``locate`` is missing.
+
+    Example:
+        >>> photograph = MetaTensor(torch.zeros(3, 60, 40))
+        >>> view = DiscViewd("image", 16, view="photograph", locate=lambda image: DiscLocation(30, 20, 13, 0.9))
+        >>> data = view({"image": photograph})
+        >>> tuple(data["image"].shape), data["image"].meta["view"]
+        ((3, 16, 16), 'photograph')
+        >>> tuple(view.inverse(data)["image"].shape)
+        (3, 60, 40)
     """
 
     def __init__(
@@ -102,7 +117,15 @@ class DiscViewd(MapTransform, InvertibleTransform):
         self.crop = Crop()
 
     def box(self, image: torch.Tensor) -> tuple[int, int, int, str, float]:
-        """Left, top and side (pixels) of the view of ``image``, its kind, and the confidence that a disc is there."""
+        """Find the view of an image.
+
+        Args:
+            image: C x W x H; 3 x W x H in [0, 255] if the disc is searched for.
+
+        Returns:
+            Left, top and side of the view in pixels (left and top may be negative), the kind of view (``crop`` or
+            ``photograph``), and the confidence in [0, 1] that it shows a disc.
+        """
         if self.view == "crop" or self.locate is None:
             return (*_whole(image), "crop", 1.0)
         return self._box(image, self.locate(image))
@@ -142,7 +165,7 @@ class DiscViewd(MapTransform, InvertibleTransform):
     def _resized(self, key: Hashable, square: torch.Tensor) -> torch.Tensor:
         """The view, traced as one step from ``square`` (C x side x side)."""
         resize, coarse = self.resizers[key], _COARSE * self.size
-        # A photograph may come in bytes, in which resizing would round.
+        # The photograph may hold bytes, and resizing would round them.
         square = convert_to_tensor(square, dtype=torch.float32, track_meta=isinstance(square, MetaTensor))
         if not resize.anti_aliasing or square.shape[-1] < 2 * coarse:
             return resize(square)

@@ -9,11 +9,11 @@ __all__ = ["ScaleToNetworkd"]
 
 
 class ScaleToNetworkd(ScaleIntensityRanged):
-    """Bytes v to (v - 127) / 128, which the encoder's ImageNet weights expect.
+    """Scale 8-bit values v to (v - 127) / 128, as the encoder's ImageNet weights expect.
 
     Args:
-        keys: images in [0, 255], which become images in [-127/128, 1].
-        allow_missing_keys: pass over keys that are missing.
+        keys: images in [0, 255]; they become images in [-127/128, 1].
+        allow_missing_keys: skip keys that are missing.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""Label maps: from probabilities, cleaned, and as the two nested structures."""
+"""Label maps: made from probabilities, cleaned, and turned into masks of the two nested structures."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ __all__ = ["CleanLabeld", "NestedRegionsd", "label_map"]
 
 
 def label_map(probability: torch.Tensor) -> torch.Tensor:
-    """The most probable class of each pixel, as MONAI's ``AsDiscrete(argmax=True)`` finds it, but faster.
+    """The most probable class of each pixel: the result of MONAI's ``AsDiscrete(argmax=True)``, but faster.
 
     At the photograph's full size, PyTorch's argmax over the few channels takes longer than the network.
 
     Args:
-        probability: C x W x H.
+        probability: C x W x H, any real values.
 
     Returns:
-        torch.Tensor: 1 x W x H, ``uint8``, the first of equally probable classes; a ``MetaTensor`` if that is given.
+        torch.Tensor: 1 x W x H, ``uint8``; of equally probable classes the first. A ``MetaTensor`` gives a
+        ``MetaTensor``.
+
+    Example:
+        >>> label_map(torch.tensor([[[0.2, 0.8]], [[0.5, 0.1]], [[0.3, 0.1]]]))
+        tensor([[[1, 0]]], dtype=torch.uint8)
     """
     p = convert_to_tensor(probability, track_meta=False)
     highest, label = p[0], torch.zeros(p.shape[1:], dtype=torch.uint8, device=p.device)
@@ -36,13 +41,22 @@ def label_map(probability: torch.Tensor) -> torch.Tensor:
 
 
 class CleanLabeld(MapTransform):
-    """Keep the largest disc without holes and the largest cup in it; keep nothing where no disc was found.
+    """Reduce label maps to the largest disc and the largest cup inside it, both with their holes filled (``clean``).
+
+    A label map becomes all background if the search for the disc found none, or if the disc is too small.
 
     Args:
-        keys: label maps 1 x W x H (0 background, 1 rim, 2 cup) whose meta data hold ``disc_confidence``
-            (see ``DiscViewd``; a map without it counts as found).
+        keys: label maps 1 x W x H (0 background, 1 rim, 2 cup). A ``disc_confidence`` of 0 in the metadata (see
+            ``DiscViewd``) means that no disc was found.
         min_disc_px: a disc of fewer pixels counts as background.
-        allow_missing_keys: pass over keys that are missing.
+        allow_missing_keys: skip keys that are missing.
+
+    Example:
+        >>> label = torch.zeros(1, 20, 20)
+        >>> label[0, 4:16, 4:16] = 1
+        >>> label[0, 18, 18] = 1  # a speck
+        >>> int(CleanLabeld("pred")({"pred": label})["pred"].sum())
+        144
     """
 
     def __init__(self, keys: str | Sequence[str], min_disc_px: int = 64, allow_missing_keys: bool = False) -> None:
@@ -67,7 +81,13 @@ class NestedRegionsd(MapTransform):
 
     Args:
         keys: label maps.
-        allow_missing_keys: pass over keys that are missing.
+        allow_missing_keys: skip keys that are missing.
+
+    Example:
+        >>> NestedRegionsd("label")({"label": torch.tensor([[[0, 1, 2]]])})["label"]
+        tensor([[[0, 1, 1]],
+        <BLANKLINE>
+                [[0, 0, 1]]], dtype=torch.uint8)
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

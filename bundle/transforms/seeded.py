@@ -13,13 +13,24 @@ __all__ = ["SeededCompose"]
 
 
 class SeededCompose(Compose):
-    """``Compose`` that seeds its random transforms for each photograph, by its name and the seed that was set last.
+    """``Compose`` that seeds its random transforms for each photograph, from its name and the seed that was set last.
 
-    What is drawn for a photograph then depends neither on the process that reads it nor on what was read before. Data
-    loaders with workers need ``worker_init_fn=None``, as MONAI's gives each worker a seed of its own.
+    The random numbers for a photograph then depend neither on the process that reads it nor on what was read before.
+    Create data loaders with workers with ``worker_init_fn=None``, because MONAI's default gives each worker a seed of
+    its own.
+
+    Example:
+        >>> import torch
+        >>> from monai.transforms import RandFlipd
+        >>> transform = SeededCompose([RandFlipd("image", prob=0.5, spatial_axis=0)]).set_random_state(seed=0)
+        >>> eye = {"name": "eye", "image": torch.arange(4.0)[None]}
+        >>> first, again = (transform(eye)["image"].tolist() for _ in range(2))
+        >>> first == again
+        True
     """
 
-    # A seed is a state, as of other transforms: it does not settle what this one does (``bundle.io.provenance``).
+    # The seed is state, as in other random transforms: it is no part of what identifies the transform
+    # (``bundle.io.provenance``).
     not_described = ("seed",)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -27,7 +38,7 @@ class SeededCompose(Compose):
         self.seed: int | None = None
 
     def set_random_state(self, seed: int | None = None, state: Any = None) -> SeededCompose:
-        """Take the seed that the photographs' own are derived from, such as that of the epoch."""
+        """Set the seed, such as the epoch's, from which each photograph's own seed is derived."""
         self.seed = seed
         super().set_random_state(seed, state)
         return self
@@ -35,7 +46,8 @@ class SeededCompose(Compose):
     def __call__(  # type: ignore[override]
         self, input_: Any, start: int = 0, end: int | None = None, *args: Any, **kwargs: Any
     ) -> Any:
-        # With an end it is a cache that asks for what comes before the first random transform, from several threads.
+        # A call with an end comes from a caching dataset, from several threads: it runs the transforms before the first
+        # random one, which need no seed.
         if end is None and self.seed is not None:
             digest = hashlib.sha256(f"{self.seed}:{item_name(input_)}".encode("utf-8", "surrogateescape")).digest()
             super().set_random_state(int.from_bytes(digest[:4], "big"))

@@ -1,4 +1,4 @@
-"""How far several answers agree, and the Dice that one answer expects of itself."""
+"""Estimates of a prediction's quality without labels: agreement of several passes, and expected Dice of one pass."""
 
 from __future__ import annotations
 
@@ -10,15 +10,21 @@ __all__ = ["agreement", "expected_dice"]
 
 
 def agreement(z: torch.Tensor) -> torch.Tensor:
-    """How far the passes agree: mean Dice between each pass's structure and that of the mean probability.
+    """Agreement of several passes: mean Dice between each pass's structure and that of the mean probability.
 
-    It needs no labels; where it is low the Dice against a label is likely to be low too.
+    It needs no labels. If it is low, the Dice with a label is likely to be low too.
 
     Args:
         z: log-odds of T passes, B x T x 2 x W x H.
 
     Returns:
-        B x 2 in [0, 1], disc and cup; 1 where neither any pass nor the mean shows the structure.
+        B x 2 in [0, 1], disc and cup; 1 if neither a pass nor the mean shows the structure.
+
+    Example:
+        >>> z = torch.full((1, 2, 2, 4, 4), 3.0)  # two passes that see disc and cup everywhere
+        >>> z[:, 1, 1, :2] = -1.0  # but the second sees the cup in one half only
+        >>> agreement(z)
+        tensor([[1.0000, 0.8333]])
     """
     passes = (z > 0).flatten(3)
     mean = (z.sigmoid().mean(dim=1, keepdim=True) > 0.5).flatten(3)
@@ -28,16 +34,21 @@ def agreement(z: torch.Tensor) -> torch.Tensor:
 
 
 def expected_dice(logits: torch.Tensor) -> torch.Tensor:
-    """The Dice that is expected if the probabilities are true: 2 sum(p y) / (sum(p) + sum(y)), with y = p > 0.5.
+    """The Dice to expect if the probabilities are correct: 2 sum(p y) / (sum(p) + sum(y)), with y = [p > 0.5].
 
-    It needs one pass and no labels. The more of a structure lies in doubt, the lower it is, and a structure of which
-    nothing is beyond doubt has none.
+    It needs one pass and no labels. The larger the part of a structure whose probability is near neither 0 nor 1, the
+    lower it is.
 
     Args:
         logits: B x 3 x W x H.
 
     Returns:
-        B x 2 in [0, 1], disc and cup; 0 where nothing of the structure is predicted.
+        B x 2 in [0, 1], disc and cup; 0 if no pixel of the structure exceeds a probability of 0.5.
+
+    Example:
+        >>> p = torch.tensor([0.1, 0.6, 0.3]).view(1, 3, 1, 1).expand(1, 3, 8, 8)  # disc 0.9, cup 0.3
+        >>> expected_dice(p.log())
+        tensor([[0.9474, 0.0000]])
     """
     p = nested_probabilities(logits).flatten(2)
     y = (p > 0.5).to(p)

@@ -1,4 +1,4 @@
-"""Stochastic passes: channel dropout in front of the head, for one pass through the encoder."""
+"""Stochastic passes: channel dropout before the head, with a single pass through encoder and decoder."""
 
 from __future__ import annotations
 
@@ -17,17 +17,24 @@ __all__ = ["channel_masks", "stochastic_log_odds", "stochastic_logits"]
 def channel_masks(names: Sequence[str], passes: int, channels: int, dropout: float, seed: int = 0) -> torch.Tensor:
     """Dropout masks of T passes, drawn for each photograph from its name and the seed alone.
 
-    Neither the batch a photograph falls into, nor the order of the files, nor an interruption changes its masks.
+    A photograph's masks do not depend on its batch, the order of the files, or an interruption.
 
     Args:
-        names: one a photograph.
+        names: the photographs' names, B.
         passes: T.
-        channels: K, channels of F.
+        channels: K, the channels of F.
         dropout: probability of dropping a channel, in [0, 1).
         seed: the run's seed.
 
     Returns:
-        B x T x K, 0 or 1 / (1 - dropout).
+        B x T x K, each 0 or 1 / (1 - dropout).
+
+    Example:
+        >>> both = channel_masks(["left", "right"], passes=4, channels=8, dropout=0.5)
+        >>> both.shape, both.unique().tolist()
+        (torch.Size([2, 4, 8]), [0.0, 2.0])
+        >>> torch.equal(both[1:], channel_masks(["right"], passes=4, channels=8, dropout=0.5))
+        True
     """
     masks = []
     for name in names:
@@ -47,10 +54,17 @@ def stochastic_logits(head: nn.Sequential, features: torch.Tensor, masks: torch.
 
     Returns:
         B x T x 3 x W x H.
+
+    Example:
+        >>> head = nn.Sequential(nn.Dropout2d(0.3), nn.Conv2d(8, 3, kernel_size=1)).eval()
+        >>> features, no_dropout = torch.rand(1, 8, 4, 4), torch.ones(1, 2, 8)
+        >>> logits = stochastic_logits(head, features, no_dropout)
+        >>> logits.shape, torch.allclose(logits[:, 0], head(features), atol=1e-6)
+        (torch.Size([1, 2, 3, 4, 4]), True)
     """
     classifier = classifier_of(head)
     weight = classifier.weight.flatten(1)
-    # (W * mask) F equals W (mask * F): one small product a photograph instead of T masked copies of F.
+    # (W * mask) F equals W (mask * F): one small product per photograph instead of T masked copies of F.
     weights = weight[None, None] * masks[:, :, None].to(weight)
     b, t, j, k = weights.shape
     logits = torch.bmm(weights.view(b, t * j, k), features.flatten(2)).view(b, t, j, *features.shape[2:])
@@ -58,5 +72,16 @@ def stochastic_logits(head: nn.Sequential, features: torch.Tensor, masks: torch.
 
 
 def stochastic_log_odds(logits: torch.Tensor) -> torch.Tensor:
-    """``log_odds`` of stochastic logits (B x T x 3 x W x H), as B x T x 2 x W x H."""
+    """Log-odds of disc and cup in each pass (see ``log_odds``).
+
+    Args:
+        logits: B x T x 3 x W x H.
+
+    Returns:
+        B x T x 2 x W x H, disc first.
+
+    Example:
+        >>> stochastic_log_odds(torch.zeros(1, 5, 3, 4, 4))[0, 0, :, 0, 0].sigmoid()
+        tensor([0.6667, 0.3333])
+    """
     return log_odds(logits.flatten(0, 1)).view(*logits.shape[:2], 2, *logits.shape[3:])

@@ -1,4 +1,4 @@
-"""An evaluator that adds to each prediction how good it is likely to be, without labels."""
+"""An evaluator that estimates, without labels, how good each prediction is."""
 
 from __future__ import annotations
 
@@ -19,17 +19,31 @@ __all__ = ["AgreementEvaluator"]
 
 
 class AgreementEvaluator(SupervisedEvaluator):
-    """``SupervisedEvaluator`` that adds to each prediction what can be said without labels of how good it is.
+    """``SupervisedEvaluator`` that estimates, without labels, how good each prediction is.
 
-    The output gets, B x 2 each (disc, cup) and in [0, 1], ``expected_dice`` (see there), and if there are passes or
-    views ``agreement`` or ``view_agreement``: the mean Dice between each of them and what all of them say together. It
-    also gets ``norm_distance`` (B): how far the photograph lies from the training data (see ``FirstNormInput``).
+    The output of an iteration also holds, B x 2 each (disc, cup) and in [0, 1]:
+
+    * ``expected_dice`` (see the function of this name);
+    * with stochastic passes ``agreement``, the mean Dice between each pass and the mean of all passes;
+    * with views ``view_agreement``, the mean Dice between each view and the consensus of all views;
+
+    and ``norm_distance`` (B, at least 0), the photograph's distance from the training data (see ``FirstNormInput``).
 
     Args:
-        passes: T; 0 for none.
-        seed: of the dropout masks.
-        views: which views; None for none, which costs one forward pass less for each.
-        kwargs: arguments of ``SupervisedEvaluator``.
+        passes: T, the number of stochastic passes; 0 for none.
+        seed: seed of the dropout masks.
+        views: the views to compare, each of which costs one forward pass; None for none.
+        kwargs: other arguments of ``SupervisedEvaluator``.
+
+    Example:
+        >>> network = DiscCupUNet(backbone="efficientnet-lite0-small", decoder_channels=(16, 16, 8, 8))
+        >>> photographs = [{"image": torch.zeros(1, 3, 32, 32), "name": ["eye"]}]
+        >>> evaluator = AgreementEvaluator(
+        ...     device=torch.device("cpu"), val_data_loader=photographs, network=network, passes=4, decollate=False
+        ... )
+        >>> evaluator.run()
+        >>> evaluator.state.output["agreement"].shape, evaluator.state.output["norm_distance"].shape
+        (torch.Size([1, 2]), torch.Size([1]))
     """
 
     network: DiscCupUNet
@@ -45,7 +59,8 @@ class AgreementEvaluator(SupervisedEvaluator):
             engine.state.batch, engine.state.output = [], []
             return engine.state.output
         names = batchdata["name"]
-        # The head's input is only known inside the pass, and the output is decollated at its end: measure in between.
+        # The head's input is known only after the forward pass, and the output is decollated at the end of the
+        # iteration; the measuring inferer runs between the two.
         with HeadInput(self.network) as head_input, FirstNormInput(self.network) as first_norm:
             inferer, self.inferer = self.inferer, self._measuring(self.inferer, head_input, first_norm, names)
             try:

@@ -1,4 +1,4 @@
-"""How much smaller an adapted model's uncertainty is for having been taught by its own answers."""
+"""The factor by which adaptation lowers a model's uncertainty, because the model learns from its own predictions."""
 
 from __future__ import annotations
 
@@ -20,21 +20,24 @@ __all__ = ["NOT_ADAPTED", "SCALE_NOTE", "scale_of_change", "uncertainty_scale"]
 logger = logging.getLogger(__name__)
 
 SMALLEST_SCALE = 0.1
-"""A model that is ten times surer of itself has collapsed rather than learned."""
+"""Lower limit: a model whose uncertainty fell to less than a tenth has collapsed rather than learned."""
 SCALE_NOTE = "uncertainty_scale"
 """The note (``bundle.networks.notes``) of a file of weights that holds its scale."""
 NOT_ADAPTED = {SCALE_NOTE: 1.0}
-"""The notes of weights that were taught by labels alone."""
+"""The notes of weights that were trained on labels alone."""
 _SHIPPED = BUNDLE_ROOT / "models" / "model.pt"
 
 
 def scale_of_change(before: float, after: float, source: float = 1.0) -> float:
-    """``uncertainty_scale`` of weights with which the median uncertainty fell from ``before`` to ``after``.
+    """The ``uncertainty_scale`` of weights whose adaptation lowered the median uncertainty.
 
     Args:
-        before: the source's median uncertainty, not divided by any scale.
-        after: that of the adapted weights.
-        source: the source's own scale, which is below 1 where it was adapted before.
+        before: median uncertainty with the weights before adaptation, not divided by any scale.
+        after: median uncertainty with the adapted weights, likewise.
+        source: scale of the weights before adaptation; below 1 if they were themselves adapted.
+
+    Returns:
+        In [0.1, 1]; ``source`` if the uncertainty rose.
 
     Example:
         >>> scale_of_change(0.06, 0.03), scale_of_change(0.06, 0.03, source=0.5), scale_of_change(0.06, 0.09)
@@ -45,19 +48,30 @@ def scale_of_change(before: float, after: float, source: float = 1.0) -> float:
 
 
 def uncertainty_scale(checkpoint: str | Path) -> float:
-    """How much smaller a model's uncertainty is for having been taught by its own answers.
+    """The factor by which adaptation lowered a model's uncertainty.
 
-    Who learns from their own answers grows surer of them, right or wrong: by about the same factor on all photographs,
-    so that their order stays, but not what a threshold means. The factor is that of the median over the photographs
-    that were adapted to, known without labels. The file of the weights holds it; of weights that version 0.1.0 adapted,
-    ``adaptation.json`` beside them does. A model that adapting made less sure of itself is taken at its word.
+    A model that learns from its own predictions becomes more certain of them, whether they are right or wrong. Its
+    uncertainty falls by about the same factor on all photographs: their order stays the same, but a fixed threshold no
+    longer means the same. The scale is this factor for the median over the photographs of the adaptation; no labels are
+    needed. It is stored as a note in the weights file. For weights that version 0.1.0 adapted, it is read from
+    ``adaptation.json`` in the same folder. If adaptation raised the uncertainty, the scale does not exceed 1.
 
     Args:
-        checkpoint: file of the weights.
+        checkpoint: the weights file.
 
     Returns:
-        In [0.1, 1]; 1 for weights that no adaptation wrote. It is 1 too where nothing says what it is, and a warning
-        says what that means; not so for the shipped weights, nor where there is no such file.
+        In [0.1, 1]. It is 1 for weights that no adaptation wrote, and also if neither file states a scale. In the
+        second case a warning is logged, unless the weights are the shipped ones or the file does not exist.
+
+    Example:
+        >>> import tempfile
+        >>> import torch
+        >>> from bundle.networks.weights import save_weights
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "model.pt"
+        ...     save_weights(torch.nn.Linear(1, 1), path, {SCALE_NOTE: 0.6})
+        ...     uncertainty_scale(path)
+        0.6
     """
     path = Path(checkpoint)
     scale = _number(notes_of(path).get(SCALE_NOTE))
@@ -73,10 +87,10 @@ def uncertainty_scale(checkpoint: str | Path) -> float:
 
 
 def _recorded(path: Path) -> float | None:
-    """What ``adaptation.json`` beside the weights says, if it is theirs."""
+    """The scale in ``adaptation.json`` in the folder of the weights; None if that file describes other weights."""
     try:
         content = json.loads((path.parent / "adaptation.json").read_text(encoding="utf-8"))
-        # By the hash alone: a file may be renamed.
+        # Only the hashes are compared, because a weights file may be renamed.
         same = content["model"].rpartition("(")[2] == model_identity(path).rpartition("(")[2]
         return _number(float(content["uncertainty_scale"])) if same else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -1,4 +1,4 @@
-"""What a network says about a photograph from several views of it: a steadier answer, and how far the views agree."""
+"""Predictions from several views of a photograph: their consensus, and how far they agree."""
 
 from __future__ import annotations
 
@@ -20,7 +20,25 @@ View = tuple[float, tuple[int, ...]]
 
 
 def zoomed(images: torch.Tensor, factor: float, padding_mode: str = "reflection") -> torch.Tensor:
-    """Images (B x C x W x H) magnified about their middle by ``factor``, on the same grid."""
+    """Magnify images about their centre, on the same grid.
+
+    Args:
+        images: B x C x W x H.
+        factor: magnification, above 0; below 1 the images shrink.
+        padding_mode: how to fill pixels outside the images, as in ``torch.nn.functional.grid_sample``.
+
+    Returns:
+        B x C x W x H.
+
+    Example:
+        >>> zoomed(torch.eye(4)[None, None], 2.0).shape
+        torch.Size([1, 1, 4, 4])
+        >>> zoomed(torch.ones(1, 1, 4, 4), 0.5, "zeros")[0, 0]  # half as large
+        tensor([[0., 0., 0., 0.],
+                [0., 1., 1., 0.],
+                [0., 1., 1., 0.],
+                [0., 0., 0., 0.]])
+    """
     if factor == 1:
         return images
     middle = torch.eye(2, 3, dtype=images.dtype, device=images.device) / factor
@@ -31,14 +49,20 @@ def zoomed(images: torch.Tensor, factor: float, padding_mode: str = "reflection"
 class ViewConsensus(Inferer):
     """Mean probability over flipped and zoomed views, each mapped back to the photograph's own grid.
 
-    Where a magnified view does not reach, the other views alone are averaged.
+    At pixels that a magnified view does not show, only the other views are averaged.
 
     Args:
-        flips: axes of each flipped view, 2 for x and 3 for y; an empty list is the photograph itself.
-        zooms: magnifications; every flip is combined with every zoom.
+        flips: for each flip the flipped axes, 2 for x and 3 for y; an empty list leaves the photograph as it is.
+        zooms: magnifications, above 0; every flip is combined with every zoom.
 
     Raises:
-        ValueError: without a view, for another axis, or when a zoom is not above 0.
+        ValueError: there is no view, a flip has another axis, or a zoom is not above 0.
+
+    Example:
+        >>> network = nn.Conv2d(3, 3, kernel_size=1)
+        >>> consensus_of = ViewConsensus(flips=[[], [2]], zooms=[1.0, 1.25])
+        >>> len(consensus_of.views), consensus_of(torch.rand(1, 3, 16, 16), network).shape
+        (4, torch.Size([1, 3, 16, 16]))
     """
 
     def __init__(self, flips: Sequence[Sequence[int]] = ((), (2,)), zooms: Sequence[float] = (1.0,)) -> None:
@@ -50,14 +74,14 @@ class ViewConsensus(Inferer):
             raise ValueError(f"zooms must be above 0 and flips take axes 2 and 3, not {zooms} and {flips}.")
 
     def views_of(self, inputs: torch.Tensor, network: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
-        """Probabilities of each view on the photograph's grid, and where the view reaches.
+        """Probabilities of each view on the photograph's grid, and the pixels that the view shows.
 
         Args:
             inputs: B x 3 x W x H.
-            network: gives logits.
+            network: returns logits, B x 3 x W x H.
 
         Returns:
-            V x B x 3 x W x H probabilities and V x 1 x 1 x W x H of 0 and 1.
+            Probabilities, V x B x 3 x W x H; and V x 1 x 1 x W x H, 1 where the view shows the pixel, else 0.
         """
         found, reach = [], []
         for zoom, flip in self.views:
@@ -69,18 +93,18 @@ class ViewConsensus(Inferer):
         return torch.stack(found), torch.stack(reach).to(inputs.dtype)
 
     def __call__(self, inputs: torch.Tensor, network: nn.Module, *_: Any, **__: Any) -> torch.Tensor:  # type: ignore[override]
-        """The consensus, as the logarithm of its probabilities (B x 3 x W x H), which are logits."""
+        """The logarithm of the consensus probabilities, B x 3 x W x H, for use as logits."""
         return consensus(*self.views_of(inputs, network)).log()
 
     def agreement(self, inputs: torch.Tensor, network: nn.Module) -> torch.Tensor:
         """Mean Dice between each view's structure and the consensus's, B x 2 (disc, cup) in [0, 1]."""
         found, reach = self.views_of(inputs, network)
         z = log_odds(found.clamp(min=1e-6).log().flatten(0, 1)).unflatten(0, found.shape[:2])
-        # What a view cannot see is no disagreement: there it says what the consensus says.
+        # Pixels that a view does not show must not count as disagreement: there it takes the consensus.
         whole = log_odds(consensus(found, reach).log())
         return agreement(torch.where(reach > 0, z, whole).transpose(0, 1))
 
 
 def consensus(found: torch.Tensor, reach: torch.Tensor) -> torch.Tensor:
-    """Mean over the views that reach a pixel, kept away from 0."""
+    """Mean probability over the views that show a pixel, at least 1e-6; arguments as ``views_of`` returns them."""
     return ((found * reach).sum(dim=0) / reach.sum(dim=0).clamp(min=1)).clamp(min=1e-6)

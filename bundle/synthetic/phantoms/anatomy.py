@@ -20,7 +20,7 @@ def _draw_outline(rng: np.random.Generator, aspect: float, height: float, wobble
     radii = aspect / np.hypot(np.cos(tilted), aspect * np.sin(tilted))
     for order in (2, 3, 4):
         radii = radii * (1 + rng.normal(0, wobble / order) * np.cos(order * ANGLES + rng.uniform(0, 2 * np.pi)))
-    # Dents move the centroid away from the pole of the radii; the outline is re-expressed around its centroid.
+    # Dents move the centroid away from the origin of the radii, so the radii are computed again around the centroid.
     x, y = radii * np.cos(ANGLES), radii * np.sin(ANGLES)
     area = integrate.trapezoid(radii**2 / 2, ANGLES)
     x = x - integrate.trapezoid(radii**3 * np.cos(ANGLES) / 3, ANGLES) / area
@@ -34,7 +34,7 @@ def _draw_disc_and_cup(rng: np.random.Generator) -> tuple[Outline, Outline]:
     ratio = float(np.clip(rng.normal(0.5, 0.16), 0.25, 0.85))
     cup = _draw_outline(rng, aspect=min(rng.uniform(0.86, 1.08) * disc.width, 1.0), height=ratio, wobble=0.04)
     offset = np.array([rng.uniform(0.0, 0.35), rng.uniform(-0.15, 0.15)]) * (1 - ratio) * 0.5
-    # A shift or dent must never carry the cup onto the disc's edge, or the rim would vanish from the label.
+    # Neither the offset nor a dent may move the cup onto the disc's edge, or the rim would vanish from the label.
     while True:
         moved = Outline((float(offset[0]), float(offset[1])), cup.radii)
         if disc.level(moved.points()[:, 0], moved.points()[:, 1]).max() < 0.94:
@@ -45,6 +45,19 @@ def _draw_disc_and_cup(rng: np.random.Generator) -> tuple[Outline, Outline]:
 
 
 def draw_anatomy(seed: int) -> Anatomy:
+    """Draw an eye from random numbers.
+
+    Args:
+        seed: a whole number of at least 0; the same seed gives the same eye.
+
+    Returns:
+        The eye, in disc units.
+
+    Example:
+        >>> eye = draw_anatomy(seed=3)
+        >>> round(eye.disc.height, 3), 0.2 < eye.cup.height < 0.9
+        (1.0, True)
+    """
     rng = np.random.default_rng([seed, ANATOMY_STREAM])
     disc, cup = _draw_disc_and_cup(rng)
     fovea = (rng.uniform(2.35, 2.65), rng.uniform(0.1, 0.35))

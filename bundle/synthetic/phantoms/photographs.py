@@ -1,8 +1,8 @@
 """Seeded, synthetic fundus photographs with exact optic disc and cup labels.
 
-The phantoms stand in for photographs of people wherever the project needs pictures it may publish: its tests, its
+The phantoms replace photographs of people wherever the project needs pictures that it may publish: in its tests, its
 demonstration and its documentation. Every pixel is computed from random numbers. Labels are rasterised from the
-outlines alone and never depend on the camera.
+outlines alone and do not depend on the camera.
 """
 
 from __future__ import annotations
@@ -45,23 +45,29 @@ def make_crop(
     """Make a crop around the optic nerve head.
 
     Args:
-        seed: a whole number of at least 0; it fixes the eye, its place in the crop and the noise.
+        seed: a whole number of at least 0; it determines the eye, its place in the crop and the noise.
         camera: a key of ``CAMERA_STYLES``.
-        size: pixels, one number for a square crop or ``(width, height)``; at least 32.
-        disc_share: area of the disc as a share of the crop's; ``None`` draws 0.2 to 0.36 (less where a narrow crop
-            could not hold the whole disc).
+        size: size in pixels, one number for a square crop or ``(width, height)``; at least 32.
+        disc_share: area of the disc as a share of the crop's area; ``None`` draws a share from 0.2 to 0.36 (less if the
+            whole disc would not fit into a narrow crop).
 
     Returns:
         The phantom; its image is ``height x width x 3``, its label ``height x width``.
 
     Raises:
         ValueError: the seed, camera, size or disc share is not allowed; the message names the allowed values.
+
+    Example:
+        >>> phantom = make_crop(seed=3, camera="cool_hazy", size=64)
+        >>> phantom.image.shape, np.unique(phantom.label).tolist()
+        ((64, 64, 3), [0, 1, 2])
     """
     width, height = _checked_size(size)
     _check_seed_and_camera(seed, camera)
     eye = draw_anatomy(seed)
     rng = np.random.default_rng([seed, VIEW_STREAM])
-    # A pixel and a half stays free all round; the outline reaches up to 2 % further on one side of its centroid.
+    # A margin of 1.5 pixels stays free on all sides; the outline reaches up to 2 % further on one side of its centroid
+    # than on the other.
     free = (np.array([width, height]) - 3) / 1.04
     extent = np.array([eye.disc.width, eye.disc.height])
     largest = eye.disc.area * float((free / extent).min()) ** 2 / (width * height)
@@ -94,19 +100,23 @@ def make_photograph(
     """Make a whole fundus photograph.
 
     Args:
-        seed: a whole number of at least 0; it fixes the eye, the gaze and the noise.
+        seed: a whole number of at least 0; it determines the eye, the gaze and the noise.
         camera: a key of ``CAMERA_STYLES``.
-        size: pixels, ``(width, height)``; at least 32 each.
-        laterality: ``"right"``, ``"left"`` or ``None`` to draw it; the other eye is the mirror image.
-        visible_disc: ``False`` looks past the disc to the temporal retina, so that no disc is in view and the label
-            is all zero.
-        surround: ``True`` shows the round field of view on a black surround; ``False`` lets the field fill the frame.
+        size: ``(width, height)`` in pixels; at least 32 each.
+        laterality: ``"right"`` or ``"left"``; ``None`` draws one at random. The other eye is the mirror image.
+        visible_disc: ``False`` shows the temporal retina without the disc; the label is then all zero.
+        surround: ``True`` shows the round field of view on black; ``False`` lets the field fill the frame.
 
     Returns:
         The phantom; its image is ``height x width x 3``, its label ``height x width``.
 
     Raises:
         ValueError: the seed, camera, size or laterality is not allowed; the message names the allowed values.
+
+    Example:
+        >>> phantom = make_photograph(seed=3, size=(64, 48), laterality="left")
+        >>> phantom.image.shape, phantom.laterality
+        ((48, 64, 3), 'left')
     """
     width, height = _checked_size(size)
     _check_seed_and_camera(seed, camera)
@@ -119,7 +129,7 @@ def make_photograph(
     field_radius = min(width, height) * rng.uniform(0.485, 0.5) * (1.0 if rng.random() < 0.6 else 1.12)
     field_radius = field_radius if surround else float(np.hypot(width, height)) * 0.52
     scale = min(2 * field_radius / rng.uniform(6.3, 7.8), 0.8 * min(width, height))
-    # The gaze: mostly between macula and disc, sometimes on the disc.
+    # The photograph is mostly centred between macula and disc, and sometimes on the disc.
     gaze = np.array([rng.uniform(1.6, 2.3) if rng.random() < 0.7 else rng.uniform(-0.2, 0.4), rng.uniform(-0.3, 0.4)])
     middle = np.array([width - 1, height - 1]) / 2
     reach = np.minimum(field_radius, [width / 2, height / 2]) / scale
@@ -146,19 +156,26 @@ def write_dataset(
     """Write phantoms as ``folder/image/phantom_<camera>_<number>.png`` and labels of the same name under ``label``.
 
     Args:
-        folder: where to write; it is made when missing.
-        count: how many, at least 1. Number ``i`` is made from ``seed + i`` with camera ``cameras[i % len(cameras)]``.
+        folder: folder to write to; created if necessary.
+        count: number of phantoms, at least 1. Number ``i`` has the seed ``seed + i`` and the camera
+            ``cameras[i % len(cameras)]``.
         kind: ``"crop"`` or ``"photograph"``.
         cameras: keys of ``CAMERA_STYLES``, at least one.
         seed: the first phantom's seed.
         labels: ``False`` writes no ``label`` folder.
-        size: as for ``make_crop`` or ``make_photograph``; ``None`` takes their own default.
+        size: as for ``make_crop`` or ``make_photograph``; ``None`` means their default.
 
     Returns:
-        The image files' paths, in order.
+        The paths of the image files, in order.
 
     Raises:
         ValueError: an argument is not allowed; the message names the allowed values.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     [path.name for path in write_dataset(folder, 1, kind="crop", cameras=["harsh"], size=64)]
+        ['phantom_harsh_0000.png']
     """
     if kind not in ("crop", "photograph"):
         raise ValueError(f"kind is {kind!r}; allowed are 'crop' and 'photograph'")

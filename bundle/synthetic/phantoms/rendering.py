@@ -1,4 +1,4 @@
-"""The picture of a phantom, painted from its anatomy, and its label."""
+"""Rendering of a phantom's picture and label from its anatomy."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from bundle.synthetic.phantoms.shapes import (
 
 __all__ = ["compose_picture"]
 
-# Texture repeats after this many disc units, which is wider than what a photograph shows.
 _TEXTURE_PERIOD = 12.0
+"""The texture repeats after this many disc units, which is more than a photograph shows."""
 
 
 # --- rendering -------------------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def _paint_disc(image: Floats, eye: Anatomy, view: View, rng: np.random.Generato
     mottle = 1 + 0.035 * _texture(rng, view, 0.12) + 0.02 * _texture(rng, view, 0.035)
     holes = _texture(rng, view, 0.035)
     image = _paint_surroundings(image, eye, level, u, v)
-    # Nasally and at the poles thick nerve fibres blur the border; temporally it is crisp.
+    # On the nasal side and at the poles, thick nerve fibres blur the border; on the temporal side it is sharp.
     softness = eye.disc_edge * (1.5 - 0.7 * temporal)
     cover = smoothstep(0.5 - (level - 1) / 2 / (2 * softness))
     rim = (mottle * (0.97 + 0.12 * u - 0.05 * np.clip(level, 0, 1.2)))[..., None] * eye.rim_rgb
@@ -116,7 +116,7 @@ def _paint_disc(image: Floats, eye: Anatomy, view: View, rng: np.random.Generato
     pallor = smoothstep(0.5 - (cup_level - 1) / (2 * edge)) * (0.6 + 0.4 * np.exp(-1.5 * cup_level**2))
     halo = 0.35 * np.exp(-(np.maximum(cup_level - 1, 0) * eye.cup.height / 0.25)) * (0.6 + 0.4 * temporal)
     pallor = np.clip(np.maximum(pallor, halo) * eye.cup_contrast * (0.95 + 0.25 * u), 0, 1)
-    # Where the vessels rise out of the cup their crowd hides its pale floor.
+    # Where the vessels rise out of the cup, they hide its pale floor.
     hilum = eye.cup.point(np.pi, 0.5)
     pallor *= 1 - 0.75 * np.exp(-0.5 * (((u - hilum[0]) / 0.06) ** 2 + ((v - hilum[1]) / 0.1) ** 2))
     sieve = 0.1 * np.clip((eye.cup.height - 0.45) * 3, 0, 1) * np.clip(holes - 0.3, 0, 1.5) * (cup_level < 0.8)
@@ -129,12 +129,12 @@ def _trace(vessels: Sequence[Vessel], view: View) -> tuple[Floats, Floats]:
     """Distance to the nearest centre line in half widths, and the opacity there, both height x width."""
     nearest = np.full((view.height, view.width), 9.0, dtype=np.float32)
     opacity = np.zeros_like(nearest)
-    # In small pictures the steps of a path are shorter than its pixels need.
+    # In small pictures, the steps of a path are shorter than the pixels require, and some are skipped.
     stride = int(np.clip(round(4 / (PATH_STEP * view.scale)), 1, 3))
     for vessel in vessels:
         points = view.pixels(vessel.points[::stride])
         thin = vessel.half_width[::stride] * view.scale
-        # A vessel thinner than a pixel is drawn a pixel wide but proportionally fainter.
+        # A vessel thinner than a pixel is drawn one pixel wide, but proportionally fainter.
         half = np.hypot(thin, 0.6)
         strength = vessel.strength[::stride] * thin / half
         margin = 2.2 * half
@@ -190,6 +190,24 @@ def _rasterise(eye: Anatomy, view: View) -> Bytes:
 
 
 def compose_picture(eye: Anatomy, view: View, seed: int, camera: str, disc: bool) -> Phantom:
+    """Render the picture and the label of an eye.
+
+    Args:
+        eye: the anatomy.
+        view: the mapping to pixels.
+        seed: seed of texture and grain.
+        camera: a key of ``CAMERA_STYLES``.
+        disc: whether to show the disc; without it the label is all zero.
+
+    Returns:
+        The phantom.
+
+    Example:
+        >>> from bundle.synthetic.phantoms.anatomy import draw_anatomy
+        >>> view = View(64, 64, (31.5, 31.5), 30.0, 1, (31.5, 31.5), 100.0, exposure=1.0)
+        >>> compose_picture(draw_anatomy(seed=3), view, seed=3, camera="plain", disc=True).image.shape
+        (64, 64, 3)
+    """
     scene = _render_scene(eye, view, seed, disc)
     scale = view.scale if disc else 0.0
     return Phantom(

@@ -19,7 +19,7 @@ def _path_through(controls: Floats, rng: np.random.Generator, wiggle: float) -> 
     lengths = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(controls, axis=0).T))])
     along = np.arange(0.0, lengths[-1], PATH_STEP)
     path = np.stack([np.interp(along, lengths, controls[:, axis]) for axis in (0, 1)], axis=1)
-    # Sharp on the disc, where vessels bend at the rims; smooth beyond it.
+    # The line is sharp on the disc, where vessels bend at the rim, and smooth outside the disc.
     near = ndimage.gaussian_filter1d(path, 1.1, axis=0, mode="nearest")
     far = ndimage.gaussian_filter1d(path, 5.0, axis=0, mode="nearest")
     blend = np.clip((along - 0.4) / 0.8, 0, 1)[:, None]
@@ -40,7 +40,7 @@ def _taper(path: Floats, start: float, end: float, rise: float = 0.0, opacity: f
 
 
 def _stop_before_macula(path: Floats, fovea: tuple[float, float]) -> Floats:
-    """Cut a path where it would enter the avascular zone or cross the horizontal line temporal of the disc."""
+    """End a path where it would enter the avascular zone or cross the horizontal line temporal to the disc."""
     du, dv = path[:, 0] - fovea[0], path[:, 1] - fovea[1]
     stop = (np.hypot(du, dv) < 0.4) | ((path[:, 0] > 1.3) & (dv * dv[0] < 0))
     return path[: int(np.argmax(stop))] if stop.any() else path
@@ -83,7 +83,7 @@ def _rotated(points: Floats, angle: float) -> Floats:
 
 
 def _trunk(cup: Outline, rng: np.random.Generator, down: float) -> Floats:
-    """Where a main vessel runs within the cup: from the hilum up (``down`` = -1) or down the nasal wall."""
+    """The course of a main vessel within the cup: from the hilum up (``down`` = -1) or down along the nasal wall."""
     hilum = cup.point(np.pi, rng.uniform(0.25, 0.7)) + np.array([rng.uniform(-0.06, 0.0), rng.normal(0, 0.03)])
     return np.vstack([hilum, cup.point(down * rng.uniform(1.8, 2.4), rng.uniform(0.85, 1.15))])
 
@@ -91,7 +91,7 @@ def _trunk(cup: Outline, rng: np.random.Generator, down: float) -> Floats:
 def _main_vessel(
     disc: Outline, trunk: Floats, rng: np.random.Generator, arcade: Floats, down: float, spread: float
 ) -> Floats:
-    """Along the trunk, over the rim with a bend, then along the arcade."""
+    """The course of a main vessel along the trunk, over the rim with a bend, and along the arcade."""
     course = _rotated(arcade * np.array([1.0, down]) * rng.uniform(0.88, 1.14), rng.normal(0, 0.1) + spread)
     leaving = np.arctan2(course[0, 1], course[0, 0])
     rim = disc.point(leaving + rng.normal(0, 0.14), 0.96)
@@ -101,7 +101,7 @@ def _main_vessel(
 def _minor_vessel(
     disc: Outline, cup: Outline, rng: np.random.Generator, angle: float, fovea: tuple[float, float]
 ) -> Floats:
-    # Temporal ones start at the upper or lower wall of the cup, where their parents run, and arch over to the temple.
+    # Temporal vessels start at the upper or lower wall of the cup, where their parents run, and arch to the temple.
     above = np.copysign(rng.uniform(1.0, 2.0), np.sin(angle))
     start = cup.point(above if np.cos(angle) > 0.3 else np.pi + rng.normal(0, 0.8), rng.uniform(0.5, 1.0))
     reach = rng.uniform(1.0, 2.2)
@@ -114,7 +114,25 @@ def _minor_vessel(
 def draw_vessels(
     disc: Outline, cup: Outline, fovea: tuple[float, float], rng: np.random.Generator, width: float, spread: float
 ) -> list[Vessel]:
-    """One tree (the veins' or the arteries'): four arcades with branches and a few minor vessels."""
+    """Draw one tree of vessels: four arcades with branches, and a few minor vessels. All lengths are in disc units.
+
+    Args:
+        disc: outline of the disc.
+        cup: outline of the cup.
+        fovea: position (u, v) of the fovea, which the vessels avoid.
+        rng: random generator.
+        width: width of the largest vessels.
+        spread: angle in radians by which the arcades are turned, to separate arteries from veins.
+
+    Returns:
+        All vessels of the tree.
+
+    Example:
+        >>> from bundle.synthetic.phantoms.anatomy import draw_anatomy
+        >>> eye, rng = draw_anatomy(seed=3), np.random.default_rng(0)
+        >>> len(draw_vessels(eye.disc, eye.cup, eye.fovea, rng, width=0.09, spread=0.0)) > 4
+        True
+    """
     vessels: list[Vessel] = []
     for down in (-1.0, 1.0):
         shared = _trunk(cup, rng, down)
