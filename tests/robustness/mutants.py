@@ -248,7 +248,7 @@ CURATED = [
         ("self.pad.inverse(self.crop.inverse(cropped))", "self.crop.inverse(cropped)"),
         ("disc.diameter / self.disc_share", "disc.diameter * self.disc_share"),
         ("round(disc.x - side / 2), round(disc.y - side / 2)", "round(disc.y - side / 2), round(disc.x - side / 2)"),
-        ("disc.diameter >= self.crop_share * whole", "disc.diameter < self.crop_share * whole"),
+        ("disc.diameter >= self.crop_share * max", "disc.diameter < self.crop_share * max"),
     ),
     *_of(
         "bundle/transforms/label_maps.py",
