@@ -1,1 +1,1 @@
-"""Files that are written as a whole, records that let a stage resume, and what they were made from."""
+"""Atomic writing of files, records from which a stage resumes, and fingerprints of what results were made from."""

@@ -1,7 +1,7 @@
-"""The text of the JSON configs.
+"""The layout of the JSON configs.
 
-A component or list that fits on a line of 120 characters stands on one; else each of its arguments does. A table of
-plain settings, such as a recipe, and a list of short entries fill their lines.
+A component or list is on one line if it fits into 120 characters; otherwise each of its arguments has a line. A table
+of plain settings, such as a recipe, and a list of short entries are wrapped like text.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ __all__ = ["laid_out"]
 
 WIDTH = 120
 SHORT = 40
-"""Lists of longer entries have a line for each."""
+"""In a list with an entry longer than this, each entry has a line."""
 
 
 def laid_out(value: Any, indent: int = 0, before: int = 0) -> str:
-    """JSON text of ``value``.
+    """Format ``value`` as JSON text.
 
     Args:
-        value: what JSON can hold.
-        indent: of the line on which it starts, in spaces; at 0 it is a whole file, whose keys have lines of their own.
-        before: characters on that line ahead of it.
+        value: anything that JSON can hold.
+        indent: indentation, in spaces, of the line on which it starts; 0 is a whole file, in which each key has a line.
+        before: number of characters that precede it on that line, without the indentation.
+
+    Returns:
+        The text, without a line end.
 
     Example:
         >>> print(laid_out({"a": [1, 2], "b": {"c": {}}}))
@@ -47,7 +50,7 @@ def laid_out(value: Any, indent: int = 0, before: int = 0) -> str:
 
 
 def _filled(parts: list[str], indent: int) -> list[str]:
-    """As many ``parts``, each with its comma, on a line as it holds."""
+    """Fill lines with ``parts``, each followed by a comma."""
     lines = [""]
     for part in parts:
         longer = f"{lines[-1]} {part},".lstrip()

@@ -1,4 +1,4 @@
-"""Fingerprints: whether what lies on disk was made from the same things as what is asked for now."""
+"""Fingerprints that tell whether results on disk were made from the same inputs and settings as a new call."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bundle.data.items import item_name
 __all__ = ["described", "fingerprint", "made_from", "model_identity"]
 
 
-# What PyTorch keeps in every module; its weights and its parts are asked for by name.
+# Attributes that PyTorch gives every module; weights and submodules are read separately.
 _OF_EVERY_MODULE = {*vars(torch.nn.Module()), "_version"}
 
 
@@ -31,17 +31,21 @@ def fingerprint(
     *settings: Any,
     keys: Sequence[str] = ("image",),
 ) -> str:
-    """A hash of the weights' bytes, of the photographs (name, size, time of change) and of the settings.
+    """Hash the weights' bytes, the photographs (name, file size, time of change) and the settings.
 
     Args:
-        checkpoint: file of the weights; a file that is not there counts as empty, as does None.
-        items: photographs with ``image`` (a path) and, mostly, ``name``.
-        settings: whatever else the result depends on; must go into JSON.
-        keys: of an item, whose files (a path, or several) are looked at. Nothing else of an item is, labels least of
-            all, unless they are named here.
+        checkpoint: file of the weights; a missing file counts as empty, like None.
+        items: photographs with ``image`` (a path) and, usually, ``name``.
+        settings: whatever else the result depends on; JSON must be able to hold it.
+        keys: keys of an item whose files (a path, or several) count. Nothing else in an item does; in particular, no
+            label is read unless its key is given.
 
     Returns:
         32 hexadecimal digits.
+
+    Example:
+        >>> fingerprint(None, [], {"passes": 10}) == fingerprint(None, [], {"passes": 20})
+        False
     """
     digest = hashlib.sha256()
     path = None if checkpoint is None else Path(checkpoint)
@@ -60,12 +64,12 @@ def made_from(
     parts: Mapping[str, Any],
     keys: Sequence[str] = ("image",),
 ) -> str:
-    """A fingerprint of the weights, the photographs, this version, and everything else that a result is made by.
+    """Fingerprint of the weights, the photographs, the bundle's version and all components that affect a result.
 
     Args:
         checkpoint: as for ``fingerprint``.
         items: as for ``fingerprint``.
-        parts: the components and settings that have a share in the result, by name; see ``described``.
+        parts: the components and settings that affect the result, by name; see ``described``.
         keys: as for ``fingerprint``.
 
     Returns:
@@ -84,22 +88,30 @@ def _size_and_change(path: Path) -> tuple[int | None, int | None]:
     try:
         stat = path.stat()
     except OSError:
-        # A broken link, say; its photograph will be reported as unreadable.
+        # For example a broken link; its photograph will be reported as unreadable.
         return None, None
     return stat.st_size, stat.st_mtime_ns
 
 
 def described(component: Any) -> Any:
-    """What settles what a component of a config does, fit for JSON and thus for a fingerprint.
+    """Describe everything that determines what a component of a config does, in a form that JSON can hold.
 
-    Whatever a user changes in a config, at whatever depth, changes it: it holds the names of the classes of the
-    component and of its parts, their attributes that are numbers, texts or containers of them, and the values of
-    tensors. Functions count by their code; random states and whatever else has no attributes, by their type. Of a data
-    set its transform counts, of a loader how it makes batches, of an optimiser its settings: not the data, for which
-    ``fingerprint`` asks, and not the weights.
+    Any change in a config, at any depth, changes the description. It contains the class names of the component and its
+    parts, their attributes that are numbers, strings or containers of these, and hashes of tensors. Functions are
+    described by their code; random states, and whatever else has no attributes, by their type. Of a data set only the
+    transform counts, because ``fingerprint`` covers the data; of a loader how it makes batches; of an optimiser its
+    settings without the weights that it trains.
 
     Args:
         component: such as a transform or a network.
+
+    Returns:
+        Strings, numbers, lists and dicts.
+
+    Example:
+        >>> from monai.transforms import Flip
+        >>> described({"flip": Flip(0)})
+        {'flip': ['Flip', ...]}
     """
     return _described(component, ())
 
@@ -117,7 +129,7 @@ def _described(part: Any, inside: tuple[int, ...]) -> Any:
         return [part.__module__, part.__qualname__, part.__code__.co_code.hex(), constants]
     if hasattr(part, "__qualname__"):
         return f"{part.__module__}.{part.__qualname__}"
-    # A part that refers back to what it belongs to ends there.
+    # A part that refers back to one that contains it is not described again.
     if id(part) in inside:
         return kind
     inside = (*inside, id(part))
@@ -134,7 +146,7 @@ def _described(part: Any, inside: tuple[int, ...]) -> Any:
 
 
 def _attributes(part: Any) -> Mapping[str, Any]:
-    """What settles what a component does, by name."""
+    """The attributes that determine what a component does, by name."""
     attributes = getattr(part, "__dict__", {})
     if isinstance(part, torch.nn.Module):
         own = {name: value for name, value in attributes.items() if name not in _OF_EVERY_MODULE}
@@ -148,7 +160,7 @@ def _attributes(part: Any) -> Mapping[str, Any]:
         return {
             name: getattr(part, name) for name in ("batch_size", "drop_last", "sampler", "batch_sampler", "dataset")
         }
-    # What a component names there is a state, such as the seed of an epoch.
+    # ``not_described`` names attributes that are a state, such as the seed of an epoch.
     return {name: value for name, value in attributes.items() if name not in getattr(part, "not_described", ())}
 
 
@@ -157,6 +169,20 @@ def _bytes_of(tensor: torch.Tensor) -> bytes:
 
 
 def model_identity(checkpoint: str | Path) -> str:
-    """The weights' file name and the beginning of its SHA-256, for reports."""
+    """Identify a file of weights in reports.
+
+    Args:
+        checkpoint: the file.
+
+    Returns:
+        Its name, and the first 12 digits of its SHA-256.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "model.pt").write_bytes(b"weights")
+        ...     model_identity(f"{folder}/model.pt")
+        'model.pt (sha256 ...)'
+    """
     path = Path(checkpoint)
     return f"{path.name} (sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:12]})"

@@ -1,4 +1,4 @@
-"""What a stage keeps of each photograph that it has finished, so that it continues where it was interrupted."""
+"""Records of finished photographs, from which an interrupted stage continues."""
 
 from __future__ import annotations
 
@@ -18,21 +18,29 @@ from bundle.io.provenance import fingerprint
 __all__ = ["Records"]
 
 _LEFTOVER = re.compile(r"\.[0-9a-f]{16}(\..*)?")
-"""What ``atomic_write`` calls the file that a killed process leaves behind."""
+"""Names of the temporary files of ``atomic_write``, which a killed process leaves behind."""
 
 
 class Records:
-    """One small JSON file a photograph, written as a whole when all else that the photograph gives is written.
+    """One small JSON file per photograph, written atomically after all other results of the photograph.
 
-    Nothing but the folder is shared, so that several processes can each write the records of their photographs and one
-    of them can read all. A record counts only for the very photograph (path, size, time of change) and the very
-    settings that it was made from.
+    Processes share nothing but the folder: each can write the records of its photographs, and one of them can read all.
+    A record is valid only for the photograph (path, size, time of change) and the settings that it was made from.
 
     Args:
-        output_dir: the stage's folder; the records lie in its hidden folder ``name`` until ``clear`` removes them.
-        name: of the hidden folder.
-        settings: fingerprint of everything but the photographs that the results depend on.
-        keys: of an item, whose files (a path, or several) the results depend on.
+        output_dir: the stage's output folder; the records are in its subfolder ``name`` until ``clear`` removes them.
+        name: of that subfolder, which is hidden.
+        settings: fingerprint of everything that the results depend on, apart from the photographs.
+        keys: keys of an item whose files (a path, or several) the results depend on.
+
+    Example:
+        >>> import tempfile
+        >>> items = [{"name": name, "image": f"{name}.png"} for name in ("left", "right")]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     records = Records(folder, ".inference", settings="fingerprint")
+        ...     records.save(items[0], {"vcdr": 0.5})
+        ...     [item["name"] for item in records.pending(items)], records.load(items[0])["vcdr"]
+        (['right'], 0.5)
     """
 
     def __init__(
@@ -44,13 +52,16 @@ class Records:
         self.keys = tuple(keys)
 
     def pending(self, items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The items that have no record yet, in their order.
+        """List the items that have no valid record, in their order.
 
-        Records of theirs that do not count are removed, with the files that they name, before anything is written:
-        otherwise old files would lie beside the new results.
+        Invalid records of these items are removed, with the files that they name; otherwise old files would remain
+        next to the new results.
 
         Args:
             items: photographs with ``name`` and ``image`` (a path).
+
+        Returns:
+            Those that a resumed run still has to process.
         """
         waiting = []
         for item in items:
@@ -73,17 +84,17 @@ class Records:
 
         Args:
             item: the photograph.
-            content: what goes into JSON (numbers that are not finite too). ``files`` names files, relative to the
-                output folder, without which the photograph is pending again.
-            final: whether the photograph is done; otherwise the record counts, but the photograph is pending again.
+            content: anything that JSON can hold, and numbers that are not finite. ``files`` lists files, relative to
+                the output folder; if one of them is missing, the photograph is pending again.
+            final: whether the photograph is done; if False, the record can be loaded, but the photograph is pending.
         """
-        # Lone surrogates of an undecodable file name pass through ASCII, not through UTF-8.
+        # Lone surrogates of an undecodable file name can be written as ASCII, but not as UTF-8.
         text = json.dumps({"of": self._fingerprint(item), "content": {**content, "final": final}}, ensure_ascii=True)
         with atomic_write(self._path(item)) as path:
             path.write_text(text, encoding="ascii")
 
     def load(self, item: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The content of a photograph's record; None if there is none that counts."""
+        """The content of a photograph's record; None if there is no valid record."""
         try:
             record = json.loads(self._path(item).read_text(encoding="ascii"))
             return record["content"] if record["of"] == self._fingerprint(item) else None
@@ -100,7 +111,7 @@ class Records:
     def clear(self) -> None:
         """Remove all records, and the temporary files that killed processes left in the output folder.
 
-        Call it when what was made of the records is written and no other process is at work.
+        Call it when the results made from the records are written and no other process is writing.
         """
         shutil.rmtree(self.folder, ignore_errors=True)
         subfolders = [path for path in self.output_dir.iterdir() if path.is_dir() and not path.is_symlink()]
