@@ -231,6 +231,17 @@ def check_overrides(stage: str, overrides: Mapping[str, Any], known: Iterable[st
             raise CallError(f"{stage} has no key {name!r}{nearest(key, known)}.", "Its keys: docs/reference/keys.md.")
         if name in SETTINGS and not SETTINGS[name].admits(value):
             raise CallError(f"{name} cannot be {value!r}.", f"Pass {SETTINGS[name].allowed()}.")
+    _check_root(overrides.get("bundle_root"))
+
+
+def _check_root(root: Any) -> None:
+    """Refuse a ``bundle_root`` without models here: what is missing in it later would be called a wrong checkpoint."""
+    if root is None or str(root).startswith("$"):
+        return
+    models = os.path.join(os.path.expanduser(root), "models")  # noqa: PTH111, PTH118
+    if not os.path.isdir(models):  # noqa: PTH112
+        remedy = "Pass --bundle_root with the folder that holds configs and models, or leave it out."
+        raise CallError(f"bundle_root cannot be {str(root)!r}: there is no folder models in it.", remedy)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

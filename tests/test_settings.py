@@ -90,6 +90,13 @@ def test_a_misspelt_key_is_refused_with_the_one_that_was_meant(stage):
         check_overrides(stage, {"chekpoint": "model.pt"}, known_keys([PATHS[stage]]))
 
 
+def test_a_folder_that_is_no_bundle_is_called_so_and_no_checkpoint(tmp_path):
+    check_overrides("inference", {"bundle_root": str(BUNDLE_ROOT)}, ["bundle_root"])
+    with pytest.raises(CallError, match="bundle_root cannot be .* no folder models") as caught:
+        check_overrides("inference", {"bundle_root": str(tmp_path)}, ["bundle_root"])
+    assert "--checkpoint" not in str(caught.value)
+
+
 def test_a_nested_key_counts_by_its_first_part():
     check_overrides("training", {"train#optimizer#lr": 1.0}, ["train"])
     with pytest.raises(CallError, match="did you mean train"):
