@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import ignite.distributed as idist
 import torch
-from monai.data import MetaTensor
+from monai.data import Dataset, MetaTensor
 from torch import nn
-from torch.optim.swa_utils import update_bn
 
+from bundle.data.groups import content_groups
+from bundle.data.loader import PhotographLoader
 from bundle.errors import CallError
 
 __all__ = ["reestimate_statistics"]
@@ -20,18 +21,24 @@ logger = logging.getLogger(__name__)
 
 
 def reestimate_statistics(
-    network: nn.Module, loader: Iterable[Any], device: torch.device | str, share: float = 1.0
+    network: nn.Module, dataset: Dataset, device: torch.device | str, share: float = 1.0, at_once: int = 32
 ) -> None:
-    """Replace the running statistics of all batch-norm layers by their cumulative average over the target.
+    """Replace the running statistics of all batch-norm layers by mean and variance over all pixels of the target.
 
-    PyTorch's ``update_bn`` makes one pass over the images. Weights do not change, and the network is in evaluation mode
-    afterwards. With several processes, each reads its own batches, and all get the average over all batches.
+    One pass over the photographs, in which each layer normalises by the photographs that it sees at once, as in
+    training mode. Up to ``at_once`` of them are one batch, and the result is exactly that batch's; more are dealt into
+    groups of equal size (see ``content_groups``), and the statistics are those of all groups' pixels together. Each
+    photograph counts alike, whatever the order, the batches of other steps and the number of processes, which share the
+    groups; PyTorch's ``update_bn`` would give a small last batch the weight of a full one.
+
+    Weights do not change, and the network is in evaluation mode afterwards.
 
     Args:
         network: changed in place.
-        loader: batches with ``image`` (B x 3 x W x H); empty batches are skipped.
+        dataset: gives dicts with ``image`` (3 x W x H), or a ``LeftOut``; its ``data`` are items with ``image``.
         device: where the network is.
         share: of the target's statistics in the new ones, in [0, 1]; the rest is the source's. At 0 nothing is read.
+        at_once: largest number of photographs in memory; 32 of 256 pixels a side take about 1.2 gigabytes.
 
     Raises:
         ValueError: ``share`` is out of range.
@@ -39,7 +46,8 @@ def reestimate_statistics(
 
     Example:
         >>> network = nn.Sequential(nn.BatchNorm2d(1))
-        >>> reestimate_statistics(network, [{"image": torch.full((1, 1, 2, 2), 4.0)}], "cpu", share=0.5)
+        >>> photographs = Dataset([{"image": torch.full((1, 2, 2), value)} for value in (3.0, 5.0)])
+        >>> reestimate_statistics(network, photographs, "cpu", share=0.5)
         >>> network[0].running_mean  # halfway between the source's 0 and the target's 4
         tensor([2.])
     """
@@ -47,46 +55,61 @@ def reestimate_statistics(
         raise ValueError(f"share must be in [0, 1], not {share}.")
     if share == 0:
         return
-    count = batches = 0
-
-    def images() -> Iterator[torch.Tensor]:
-        nonlocal count, batches
-        for batch in loader:
-            if batch:
-                image = batch["image"]
-                count += len(image)
-                batches += 1
-                yield image.as_tensor() if isinstance(image, MetaTensor) else image
-
-    # update_bn resets the old statistics first; they are needed if there is no image, and for a share below 1.
-    source = {name: value.clone() for name, value in network.state_dict().items()}
-    update_bn(images(), network, torch.device(device))
     network.eval()
+    layers = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+    groups = content_groups(dataset.data, at_once)[idist.get_rank() :: idist.get_world_size()]
+    loader = PhotographLoader(dataset, batch_sampler=groups)
+    sums, count = _sums_of(network, layers, loader, torch.device(device))
     if idist.get_world_size() > 1:
-        count, batches = _average_over_processes(network, count, batches)
+        count = int(cast(int, idist.all_reduce(count)))
+        sums = [cast(torch.Tensor, idist.all_reduce(of_layer)) for of_layer in sums]
     if count == 0:
-        network.load_state_dict(source)
         raise CallError(
             "not one photograph could be read and shows a disc.",
             "See the lines above for each file's fault; pass --view crop if all are crops of the disc.",
         )
-    for name, value in network.state_dict().items():
-        if name.endswith((".running_mean", ".running_var")) and share < 1:
-            value.lerp_(source[name], 1 - share)
+    for layer, (pixels, total, squares) in zip(layers, sums, strict=True):
+        mean = total / pixels
+        variance = (squares / pixels - mean.square()).clamp(min=0) * pixels / (pixels - 1).clamp(min=1)
+        for own, target in ((layer.running_mean, mean), (layer.running_var, variance)):
+            cast(torch.Tensor, own).lerp_(target.to(own), share)
     logger.info("norm statistics re-estimated on %d photographs", count)
 
 
-def _average_over_processes(network: nn.Module, count: int, batches: int) -> tuple[int, int]:
-    """Average the running statistics over all processes, weighted by their numbers of batches.
+@torch.no_grad()
+def _sums_of(
+    network: nn.Module, layers: Sequence[nn.Module], loader: Iterable[Any], device: torch.device
+) -> tuple[list[torch.Tensor], int]:
+    """What enters each layer where each normalises by the batch.
 
     Returns:
-        Number of images and of batches of all processes.
+        Per layer, 3 x channels in double precision: number of pixels, sum and sum of squares; and the number of images.
     """
-    share = float(batches)
-    count, batches = (int(cast(int, idist.all_reduce(number))) for number in (count, batches))
-    for name, value in network.state_dict().items():
-        if name.endswith((".running_mean", ".running_var")):
-            value.copy_(cast(torch.Tensor, idist.all_reduce(value.double() * share)) / max(batches, 1))
-        elif name.endswith(".num_batches_tracked"):
-            value.fill_(batches)
-    return count, batches
+    sums = [torch.zeros(3, layer.num_features, dtype=torch.float64, device=device) for layer in layers]  # type: ignore
+    count = 0
+
+    def add(of_layer: torch.Tensor, inputs: torch.Tensor) -> None:
+        variance, mean = torch.var_mean(inputs, dim=(0, *range(2, inputs.dim())), correction=0)
+        pixels, mean = inputs.numel() // inputs.shape[1], mean.double()
+        of_layer += torch.stack((torch.ones_like(mean), mean, variance.double() + mean.square())) * pixels
+
+    handles = [
+        layer.register_forward_pre_hook(lambda _, inputs, of_layer=of_layer: add(of_layer, inputs[0]))
+        for layer, of_layer in zip(layers, sums, strict=True)
+    ]
+    source = [{name: value.clone() for name, value in layer.named_buffers()} for layer in layers]
+    try:
+        for layer in layers:
+            layer.train()
+        for batch in loader:
+            if batch:
+                image = batch["image"]
+                count += len(image)
+                network((image.as_tensor() if isinstance(image, MetaTensor) else image).to(device))
+    finally:
+        for handle in handles:
+            handle.remove()
+        for layer, buffers in zip(layers, source, strict=True):
+            layer.eval()
+            layer.load_state_dict(buffers, strict=False)
+    return sums, count
