@@ -46,7 +46,7 @@ QUICK: dict[str, Any] = {"targets": f"{REAL},{PHANTOMS},severe", "seeds": "0", "
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what is missing, measure speed, write the page, and return 1 if a run failed, else 0."""
+    """Perform missing runs, measure speed and write the page; return 1 if a run failed, else 0."""
     call = parse(arguments)
     recipes, steps = recipes_of(call), call.steps.split(",")
     setup = Setup(
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line; ``--quick`` changes the defaults of other arguments."""
+    """Parse the command line; ``--quick`` changes the defaults of other arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m bundle.benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -108,7 +108,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def recipes_of(call: argparse.Namespace) -> list[str]:
-    """The recipes, with the two that everything is measured against around them."""
+    """The recipes, with ``source`` first and ``supervised`` last, with which all others are compared."""
     recipes = call.recipes.split(",")
     return [SOURCE, *(recipe for recipe in recipes if recipe not in (SOURCE, SUPERVISED)), SUPERVISED]
 
@@ -124,7 +124,7 @@ def planned_runs(call: argparse.Namespace, recipes: Sequence[str]) -> list[Run]:
 
 
 def places_of(call: argparse.Namespace, setup: Setup) -> Places:
-    """Where the results go."""
+    """The files that the results are written to."""
     page, figures = call.page or setup.output / "benchmark.md", call.figures or setup.output
     return Places(page, figures, call.record, call.summary, call.metadata)
 

@@ -1,4 +1,4 @@
-"""Perform runs: worker processes, and the stages that each run consists of."""
+"""Perform runs: the worker processes, and the stages of each run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,16 @@ __all__ = ["end_with_parent", "perform", "run_all", "stage"]
 
 
 def run_all(runs: Sequence[Run], setup: Setup, workers: int) -> int:
-    """Perform runs in worker processes of one thread each, print a line for each, and return how many failed."""
+    """Perform runs in worker processes of one thread each, and print a line for each run.
+
+    Args:
+        runs: to perform, in this order.
+        setup: of the runs.
+        workers: number of processes.
+
+    Returns:
+        The number of runs that failed.
+    """
     if not runs:
         return 0
     failed, start = 0, time.perf_counter()
@@ -55,7 +64,7 @@ def run_all(runs: Sequence[Run], setup: Setup, workers: int) -> int:
 
 @contextmanager
 def _one_thread_a_process() -> Iterator[None]:
-    """Set the environment's number of threads, which a spawned process reads when it imports PyTorch."""
+    """Set ``OMP_NUM_THREADS``, which a spawned process reads when it imports PyTorch."""
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
@@ -67,7 +76,7 @@ def _one_thread_a_process() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """End this worker when the process that started it is killed and so cannot tell it to end."""
+    """End this worker process when the process that started it was killed, and so could not stop it."""
     parent = multiprocessing.parent_process()
 
     def wait() -> None:
@@ -79,7 +88,7 @@ def end_with_parent() -> None:
 
 
 def _attempt(run: Run, setup: Setup) -> str:
-    """Perform a run in a worker, whose output goes to the run's log, and say in a line how it went."""
+    """Perform a run in a worker, write its output to the run's log, and return a line about its result."""
     torch.set_num_threads(1)
     folder = run.folder(setup.output)
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +107,7 @@ def _attempt(run: Run, setup: Setup) -> str:
 
 
 def perform(run: Run, setup: Setup) -> dict[str, Any]:
-    """Adapt, score, keep what the page needs, and return what is written to ``result.json``, which marks the end."""
+    """Adapt and score, keep what the page needs, and return the content of ``result.json``, which marks a run as done."""
     folder = run.folder(setup.output)
     (folder / RESULT).unlink(missing_ok=True)
     start = time.perf_counter()
@@ -121,7 +130,7 @@ def perform(run: Run, setup: Setup) -> dict[str, Any]:
 
 
 def _make_weights(run: Run, setup: Setup) -> Path:
-    """Train or adapt as the run says and return the checkpoint file."""
+    """Train or adapt, depending on the run's recipe, and return the checkpoint file."""
     if run.recipe == SOURCE:
         return setup.checkpoint
     folder = run.folder(setup.output)
@@ -131,14 +140,14 @@ def _make_weights(run: Run, setup: Setup) -> Path:
         items = setup.items("required")
         stage("training", dataset_dir=str(photographs), items=items, **common, **CEILING)
     else:
-        # From inside the image folder no label can be found.
+        # Given the image folder itself, the stage cannot find any label.
         choice = {"recipe": run.recipe, "view": "crop", **ablation_overrides(run.row)}
         stage("adaptation", dataset_dir=str(photographs / "image"), items=setup.items(), **common, **choice)
     return folder / "model.pt"
 
 
 def _score(run: Run, weights: Path, setup: Setup) -> None:
-    """Evaluate the weights and, for the first seed, measure what was forgotten and what inference reports."""
+    """Evaluate the weights; for the first seed also measure what was forgotten, and run inference for its report."""
     folder = run.folder(setup.output)
     photographs = str(setup.scored_set(run.target))
     scored = {"dataset_dir": photographs, "checkpoint": str(weights), "view": "crop", **setup.size()}
@@ -154,7 +163,11 @@ def _score(run: Run, weights: Path, setup: Setup) -> None:
 
 
 def stage(name: str, **overrides: Any) -> None:
-    """Run a stage, which must not leave a photograph out.
+    """Run a stage, and fail if it leaves a photograph out.
+
+    Args:
+        name: of the stage.
+        overrides: keys of its config.
 
     Raises:
         RuntimeError: some photographs were unreadable.

@@ -1,4 +1,4 @@
-"""The figures of the benchmark's page. Importing this module takes Matplotlib, an optional dependency."""
+"""The figures of the benchmark's page. This module needs Matplotlib, an optional dependency."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ COLOURS = {PLUS: "#c8102e", "grad_cl": "#0b5fa5"}
 PALE, MARKERS = "#7d8a91", "sv^DP*Xhd<>"
 SOURCE_COLOUR = "#5c6b73"
 LOWEST, HIGHEST = -100.0, 130.0
-"""The axis ends at these shares of the gap, in per cent; a share beyond is drawn there, with its value."""
+"""Ends of the axis of the closed gap, in per cent; a value beyond is drawn at the end, with its number."""
 BINS = 8
-"""Groups of photographs of similar uncertainty, whose means are drawn."""
+"""Number of groups of photographs with similar uncertainty, whose means are drawn."""
 ROWS = 4
-"""Photographs in a gallery."""
+"""Number of photographs in a gallery."""
 
 
 def write_figures(results: Results, setup: Setup, folder: Path) -> dict[str, Path]:
-    """Draw what there are results for.
+    """Draw all figures for which there are results.
 
     Args:
         results: all finished runs.
@@ -77,7 +77,7 @@ def write_figures(results: Results, setup: Setup, folder: Path) -> dict[str, Pat
 
 
 def gap_closed_figure(results: Results) -> Figure | None:
-    """A row for each target, with a mark for each recipe at the share of the gap that it closes; None without any."""
+    """Draw the share of the gap that each recipe closes, one row per target; None if there is no gap."""
     recipes = [recipe for recipe in results.recipes if recipe not in (SOURCE, SUPERVISED)]
     targets = [target for target in results.targets if any(results.gap(target, r) is not None for r in recipes)]
     if not targets:
@@ -128,7 +128,7 @@ def _marker(recipe: str, peers: Sequence[str]) -> str:
 
 
 def reliability_figure(results: Results) -> Figure | None:
-    """A point for each photograph: the Dice that inference expects, and the true one of the worse structure."""
+    """Draw expected Dice against true Dice of the worse structure, one point per photograph; None without reports."""
     pairs = _expectations(results)
     if not len(pairs):
         return None
@@ -167,9 +167,9 @@ def _expectations(results: Results) -> np.ndarray:
 
 
 def gallery_figure(results: Results, target: str, setup: Setup) -> Figure | None:
-    """Photographs with the contours of the label, and of the model before and after adapting; None without masks.
+    """Draw photographs with contours of the label, and of the model before and after adapting; None without masks.
 
-    They are not picked by hand: sorted by how much Dice they gain, they lie at even steps from the most to the least.
+    The photographs are not picked by hand: sorted by their gain in Dice, they are taken at even steps.
     """
     before, after = (
         next((run for run in results.of(target, recipe) if (run.folder / "inference" / "masks").is_dir()), None)

@@ -10,7 +10,7 @@ from bundle.benchmark.statistics import mean_and_sd
 __all__ = ["NONE", "average", "change", "p_value", "points", "share", "spread", "table"]
 
 NONE = "–"
-"""The cell for what was not measured."""
+"""The cell for a value that was not measured."""
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The benchmark's page, in Markdown: what its tables and figures show, and where they come from."""
+"""The benchmark's page, in Markdown: its tables and figures, what they show, and how they were made."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from bundle.stages import BUNDLE_ROOT
 __all__ = ["render"]
 
 RECIPES, METHOD, REPORT = "../explanation/recipes.md", "history_of_plus.md", "../reference/report.md"
-"""Pages that this one refers to, relative to it."""
+"""Pages that this one links to, relative to it."""
 LISTED = 12
-"""At most so many missing runs are named."""
+"""Largest number of missing runs that are named."""
 
 
 def render(
@@ -42,16 +42,24 @@ def render(
     figures: Mapping[str, str],
     beside: Results | None = None,
 ) -> str:
-    """The page, in Markdown.
+    """Write the page as Markdown.
 
     Args:
         results: all finished runs.
         missing: names of the planned runs that have no result.
         speed: as ``load_speed`` returns it.
-        facts: ``weights``, ``commit`` and ``images`` of the page itself, and ``record``, the file of all scores,
-            relative to the page, if there is one.
+        facts: ``weights``, ``commit`` and ``images`` of the page itself and, if there is one, ``record``, the file of
+            all scores, relative to the page.
         figures: path of each picture, relative to the page, by its name.
-        beside: runs of the same harness with another source model.
+        beside: runs of the same benchmark with another source model.
+
+    Returns:
+        The text of the page.
+
+    Example:
+        >>> text = render(Results([]), ["phantoms/plus/0"], {}, {"weights": "model.pt", "commit": "abc"}, figures={})
+        >>> "**1 planned runs have no result yet:** `phantoms/plus/0`." in text
+        True
     """
     parts = [
         _introduction(missing, facts),
@@ -290,7 +298,7 @@ def _machine(facts: Mapping[str, Any]) -> str:
 
 
 def _counted(values: Sequence[str]) -> str:
-    """The different values, each with how often it occurs if there are several."""
+    """The distinct values; if there are several, each with its count."""
     counts = Counter(values)
     return ", ".join(value if len(counts) == 1 else f"{value} ({count})" for value, count in counts.most_common())
 

@@ -1,4 +1,4 @@
-"""What the benchmark runs: targets, recipes, seeds, and what the ablation changes."""
+"""The plan of the benchmark: targets, recipes and seeds, and the changes of the ablation."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ PEERS = ("bn", "tent", "dpl", "cbmt", "pfa", "dac", "grad_cl")
 """The published recipes."""
 CONFIG: dict[str, Any] = json.loads((BUNDLE_ROOT / "configs" / "adapt.json").read_text(encoding="utf-8"))
 ABLATED = (REAL, PHANTOMS, "severe", "large_cups", "none")
-"""Default targets of the ablation: the real one, three for which parts of ``plus`` were made, one that needs none."""
+"""Default targets of the ablation: the real one, three that parts of ``plus`` were made for, one without a shift."""
 CEILING: dict[str, Any] = {
-    # Trains on all photographs. The validation after the last epoch chooses nothing, so a few of the same will do.
+    # Trains on all photographs. The validation after the last epoch chooses nothing, so four of the same suffice.
     "split": "$(@items, @items[:4])",
     "max_epochs": 25,
     "learning_rate": 3e-4,
@@ -98,16 +98,25 @@ class Run:
         return f"{self.target}/{self.row or self.recipe}/{self.seed}"
 
     def folder(self, output: Path) -> Path:
-        """Where its results lie in the benchmark's output folder."""
+        """Folder of the run's results in the benchmark's output folder."""
         kind, name = ("ablation", self.row) if self.row else ("runs", self.recipe)
         return output / kind / self.target / name / str(self.seed)
 
 
 def plan(targets: Sequence[str], recipes: Sequence[str], seeds: Sequence[int]) -> list[Run]:
-    """All runs except the ablation's, those of the first seed before the others.
+    """Plan all runs except the ablation's; those of the first seed come first.
+
+    Args:
+        targets: names of the targets.
+        recipes: names of the recipes, ``source`` or ``supervised``.
+        seeds: further seeds are only planned for recipes that depend on them.
 
     Raises:
         CallError: there is no such recipe.
+
+    Example:
+        >>> [str(run) for run in plan(["phantoms"], ["source", "plus"], seeds=[0, 1])]
+        ['phantoms/source/0', 'phantoms/plus/0', 'phantoms/plus/1']
     """
     again = {recipe for recipe in recipes if depends_on_seed(recipe)}
     runs = [Run(target, recipe, seed) for seed in seeds for target in targets for recipe in recipes]
@@ -115,21 +124,30 @@ def plan(targets: Sequence[str], recipes: Sequence[str], seeds: Sequence[int]) -
 
 
 def plan_ablation(targets: Sequence[str], seeds: Sequence[int]) -> list[Run]:
-    """Every row on every target, those of the first seed before the others."""
+    """Plan every row of the ablation on every target; runs of the first seed come first.
+
+    Example:
+        >>> str(plan_ablation(["phantoms"], seeds=[0])[0])
+        'phantoms/no cup prior/0'
+    """
     return [Run(target, PLUS, seed, row) for seed in seeds for row in ABLATIONS for target in targets]
 
 
 def depends_on_seed(recipe: str) -> bool:
-    """Whether anything is drawn at random, which is so only where something is trained.
+    """Whether a recipe draws random numbers, which only training does.
 
     Raises:
         CallError: there is no such recipe.
+
+    Example:
+        >>> depends_on_seed("plus"), depends_on_seed("bn")
+        (True, False)
     """
     return recipe == SUPERVISED or (recipe != SOURCE and settings_of(recipe)["max_epochs"] > 0)
 
 
 def settings_of(recipe: str, own: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """All settings of a recipe of ``configs/adapt.json``, defaults included.
+    """All settings of a recipe of ``configs/adapt.json``, including defaults.
 
     Args:
         recipe: its name.
@@ -137,6 +155,10 @@ def settings_of(recipe: str, own: Mapping[str, Any] | None = None) -> dict[str, 
 
     Raises:
         CallError: there is no such recipe.
+
+    Example:
+        >>> settings_of("tent")["trainable"]
+        'norm'
     """
     recipes = CONFIG["recipes"]
     if recipe not in recipes:
@@ -161,7 +183,12 @@ def merge(settings: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, An
 
 
 def ablation_overrides(row: str) -> dict[str, Any]:
-    """Overrides of ``configs/adapt.json`` that make ``plus`` the variant called ``row``; none for an empty ``row``."""
+    """Overrides of ``configs/adapt.json`` that turn ``plus`` into the variant called ``row``; none for an empty ``row``.
+
+    Example:
+        >>> ablation_overrides("hard labels from 0.5")["train#losses#class_balanced#threshold"]
+        0.5
+    """
     if not row:
         return {}
     patch = {key: value for key, value in ABLATIONS[row].items() if "#" not in key}

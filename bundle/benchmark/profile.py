@@ -1,4 +1,4 @@
-"""Where the time of an adaptation goes."""
+"""How the time of an adaptation is divided among its parts."""
 
 from __future__ import annotations
 
@@ -16,11 +16,22 @@ __all__ = ["Stopwatch", "profile_adaptation"]
 
 
 class Stopwatch:
-    """Seconds spent in the forward passes of a network's encoder, decoder and head.
+    """Count the seconds that a network's encoder, decoder and head spend in forward passes.
 
     Args:
-        network: its passes are timed.
-        counts: whether the pass that ends now counts.
+        network: the network to time.
+        counts: called at the end of each pass; only if it returns true, the pass counts.
+
+    Attributes:
+        seconds: wall seconds so far.
+
+    Example:
+        >>> import torch
+        >>> network = DiscCupUNet(backbone="efficientnet-lite0-small", decoder_channels=(16, 16, 8, 8))
+        >>> stopwatch = Stopwatch(network, lambda: True)
+        >>> _ = network(torch.zeros(2, 3, 32, 32))
+        >>> stopwatch.seconds > 0
+        True
     """
 
     def __init__(self, network: DiscCupUNet, counts: Callable[[], bool]) -> None:
@@ -46,7 +57,7 @@ def profile_adaptation(**overrides: Any) -> dict[str, float]:
         overrides: keys of ``configs/adapt.json``; the recipe must have a mean teacher and at least one epoch.
 
     Returns:
-        Wall seconds of each part, which add up to those of the whole.
+        Wall seconds of each part; they add up to the total.
     """
     start = time.perf_counter()
     workflow = ConfigWorkflow(
@@ -62,7 +73,7 @@ def profile_adaptation(**overrides: Any) -> dict[str, float]:
     trainer = part("train#trainer")
 
     def trains() -> bool:
-        # Both networks are also used outside of training, for the statistics and for what is measured.
+        # Both networks are also used outside of training, for norm statistics and measures.
         return trainer.state.epoch > 0 and not trainer.state.times["COMPLETED"]
 
     student = Stopwatch(part("network"), trains)

@@ -1,4 +1,4 @@
-"""Where the results are published: the page, its figures, the short tables, the metadata."""
+"""Publication of the results: the page, its figures, the short tables and the metadata."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["Places", "publish"]
 
 @dataclass(frozen=True)
 class Places:
-    """The files that the results go to.
+    """The files that the results are written to.
 
     Args:
         page: the Markdown page.
         figures: folder of its figures.
-        record: file of all scores that the page refers to.
+        record: file of all scores, to which the page links.
         summaries: Markdown pages with a place for the short table.
         metadata: the ``metadata.json`` whose ``eval_metrics`` are filled in.
     """
@@ -39,13 +39,13 @@ class Places:
 
 
 def publish(planned: Sequence[Run], setup: Setup, places: Places, beside: Path | None = None) -> None:
-    """Write the page and the other files that ``places`` names from the results in the output folder; print the page.
+    """Write the page and the other files of ``places`` from the results in the output folder, and print the page.
 
     Args:
-        planned: all runs; those that have no result are named on the page.
+        planned: all runs; the page names those without a result.
         setup: of the runs.
-        places: see there.
-        beside: output folder of runs with another source model, which the page compares.
+        places: the files to write.
+        beside: output folder of runs with another source model, with which the page compares.
     """
     # Matplotlib is an optional dependency that the runs do not need.
     from bundle.benchmark.figures import write_figures

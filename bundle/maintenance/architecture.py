@@ -1,4 +1,4 @@
-"""Pictures of the architecture: the rooms on their floors, computed from the imports, and walks through them."""
+"""Pictures of the architecture: rooms (subpackages) on floors, computed from their imports, and walks through them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 __all__ = ["WALKS", "floors", "imports_of_rooms", "rooms_picture", "walk_picture"]
 
 GROUND = ("errors", "_version", "settings", "command_line")
-"""Single files that nearly every room may use; they are left out of the picture."""
+"""Single files that nearly every room uses; they are not drawn."""
 WALKS: Mapping[str, Sequence[tuple[str, str]]] = {
     "photograph": (
         ("a folder", "data/listing.py\nlist_photographs"),
@@ -45,7 +45,7 @@ WALKS: Mapping[str, Sequence[tuple[str, str]]] = {
         ("weights that are kept", "adaptation/result.py\nAdaptationResult"),
     ),
 }
-"""What passes through which file and function, in order."""
+"""For each walk its steps: what there is after the step, and the file and function that produce it."""
 _STYLE = """<style>
 text { font-family: system-ui, sans-serif; font-size: 13px; fill: #16323a; }
 .name { font-weight: 600; font-size: 14px; } .file { font-family: ui-monospace, monospace; font-size: 11px; }
@@ -60,7 +60,19 @@ text { font-family: system-ui, sans-serif; font-size: 13px; fill: #16323a; }
 
 
 def imports_of_rooms(package: Path) -> dict[str, set[str]]:
-    """Which rooms (folders, or files at the top) each room of ``package`` imports, read from the source."""
+    """Read from the source which rooms each room of a package imports.
+
+    Args:
+        package: folder of the package; its folders and top-level files are the rooms.
+
+    Returns:
+        For each room the rooms that it imports.
+
+    Example:
+        >>> imports = imports_of_rooms(Path(__file__).parents[1])
+        >>> "networks" in imports["losses"], "losses" in imports["networks"]
+        (True, False)
+    """
     found: dict[str, set[str]] = {}
     for path in sorted(package.rglob("*.py")):
         room = path.relative_to(package).parts[0].removesuffix(".py")
@@ -74,7 +86,10 @@ def imports_of_rooms(package: Path) -> dict[str, set[str]]:
 
 
 def floors(imports: Mapping[str, set[str]]) -> list[list[str]]:
-    """The rooms by floor, from the ground up: a room stands above all that it imports.
+    """Sort rooms into floors, from the ground up: a room is above all rooms that it imports.
+
+    Raises:
+        ValueError: rooms import each other in a circle.
 
     Example:
         >>> floors({"roof": {"wall"}, "wall": set(), "door": set()})
@@ -93,7 +108,21 @@ def floors(imports: Mapping[str, set[str]]) -> list[list[str]]:
 
 
 def rooms_picture(package: Path, width: int = 1000) -> str:
-    """The rooms as boxes on their floors, with an arrow to each room of the next floors that is imported, as SVG."""
+    """Draw the rooms as boxes on their floors, with an arrow to each room that they import.
+
+    An arrow is omitted if a chain of others implies it.
+
+    Args:
+        package: folder of the package.
+        width: of the picture in pixels.
+
+    Returns:
+        The picture as SVG.
+
+    Example:
+        >>> rooms_picture(Path(__file__).parents[1]).startswith("<svg")
+        True
+    """
     imports = imports_of_rooms(package)
     rows = floors(imports)[::-1]
     step, box = 92, 46
@@ -105,7 +134,7 @@ def rooms_picture(package: Path, width: int = 1000) -> str:
             place[name] = middle, 24.0 + row * step, wide
     lines, boxes = [], []
     for room, used in imports.items():
-        # An import that a longer way implies would only hide the others.
+        # An arrow that a chain of others implies would only hide them.
         implied = {far for near in used for far in _reached(imports, near)}
         for other in sorted(used - implied):
             (x, y, _), (to_x, to_y, _) = place[room], place[other]
@@ -125,12 +154,19 @@ def _reached(imports: Mapping[str, set[str]], room: str) -> set[str]:
 
 
 def walk_picture(steps: Sequence[tuple[str, str]], width: int = 1000, columns: int = 4) -> str:
-    """Steps as a chain of boxes that turns at the end of each row, as SVG.
+    """Draw steps as a chain of boxes that turns at the end of each row.
 
     Args:
-        steps: of each what there is after it, and the file and function that make it, on lines of their own.
-        width: of the picture.
-        columns: boxes a row.
+        steps: for each step what there is after it, and the file and function that produce it, on separate lines.
+        width: of the picture in pixels.
+        columns: boxes per row.
+
+    Returns:
+        The picture as SVG.
+
+    Example:
+        >>> walk_picture(WALKS["recipe"]).count('class="box"') == len(WALKS["recipe"])
+        True
     """
     cell, wide, high, step = width / columns, width / columns - 30, 74, 108
     parts: list[str] = []

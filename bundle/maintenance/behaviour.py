@@ -1,4 +1,4 @@
-"""Record what every stage of a checkout writes, and compare two such records."""
+"""Record the files that every stage of a checkout writes, and compare two such records."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ import sys
 write_dataset(sys.argv[1], 10, kind="crop", cameras=("tight_red", "harsh"), seed=0)
 """
 PASSED_OVER = ("events",)
-"""Parts of paths that are not compared: the names of TensorBoard's files contain the time and the machine."""
+"""Folders that are not compared, because the names of TensorBoard's files contain the time and the machine."""
 
 
 def record(checkout: Path, folder: Path) -> None:
-    """Run every stage of a checkout with one thread and seed 0; runs that were recorded before are kept.
+    """Run every stage of a checkout with one thread and seed 0; runs recorded earlier are kept.
 
     Args:
         checkout: folder of the code to run, in this interpreter's environment.
@@ -77,13 +77,27 @@ class _Recorder:
 
 
 def compare(before: Path, after: Path) -> Mapping[str, list[str]]:
-    """Compare two recorded folders and print a line for each part.
+    """Compare two recorded folders, and print a line for each run.
+
+    Args:
+        before: a folder that ``record`` wrote.
+        after: another one.
 
     Returns:
-        For each part of the folders the files that differ, or are missing from one of them.
+        For each run (a folder or file at the top) the files that differ or are missing from one of the two.
 
     Raises:
         CallError: both folders are empty.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for version, text in (("before", "0.5"), ("after", "0.6")):
+        ...         Path(folder, version).mkdir()
+        ...         _ = Path(folder, version, "metrics.json").write_text(text)
+        ...     compare(Path(folder, "before"), Path(folder, "after"))
+        metrics.json           1 files,   0 equal metrics.json
+        {'metrics.json': ['metrics.json']}
     """
     names = sorted({*_files(before), *_files(after)})
     if not names:

@@ -1,4 +1,4 @@
-"""The pictures of the README and the documents, drawn from the output of ``make demo``."""
+"""Pictures of the README and the documentation, drawn from the output of ``make demo``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ AFTER_DEMO = "Run make demo first."
 
 
 def readme_picture(demo: Path) -> Image.Image:
-    """A whole photograph and a close-up of its disc, both with contours.
+    """Draw a whole photograph and a close-up of its disc, both with contours.
+
+    Args:
+        demo: folder of the demo.
 
     Raises:
         CallError: the demo was not run, or its mask shows no disc.
@@ -43,7 +46,10 @@ def readme_picture(demo: Path) -> Image.Image:
 
 
 def inference_picture(demo: Path) -> Image.Image:
-    """The shipped model's contours on a crop, on a whole photograph and on a photograph without a disc.
+    """Draw the shipped model's contours on a crop, on a whole photograph and on one without a disc.
+
+    Args:
+        demo: folder of the demo.
 
     Raises:
         CallError: the demo was not run.
@@ -68,9 +74,9 @@ def _photograph_and_mask(demo: Path, name: str) -> tuple[NDArray[np.uint8], NDAr
 
 
 def rims_picture() -> Image.Image:
-    """A right and a left eye with the four sectors in which the rim is measured."""
+    """Draw a right and a left eye with the four sectors in which the rim is measured."""
     tiles = []
-    # Small enough that the close-up has room for the sectors on every side.
+    # A disc small enough that the close-up has room for the sectors on every side.
     for eye, seed in (("right", 3), ("left", 2)):
         phantom = make_crop(seed, disc_share=0.2)
         image, label = phantom.image, phantom.label
@@ -101,7 +107,7 @@ def _draw_sectors(picture: Image.Image, letters: str) -> None:
 
 
 def page_picture(demo: Path, fragment: str = "") -> Image.Image:
-    """A screenshot of the demo's report.
+    """Take a screenshot of the demo's report.
 
     Args:
         demo: folder of the demo.

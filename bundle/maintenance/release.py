@@ -33,21 +33,21 @@ PACKED = (
     "requirements.lock",
     "scripts/demo_input.py",
 )
-"""What users need; tests, and scripts for those who change the bundle, stay in the repository."""
+"""Files that users need; tests, and scripts for developers, are only in the repository."""
 MAX_BYTES = 25_000_000
-"""The model zoo takes no larger file."""
+"""The model zoo accepts no larger file."""
 VERSION_FILE = Path("bundle", "_version.py")
 
 
 def pack(root: Path, output: Path) -> Path:
-    """Pack the last commit of a checkout.
+    """Pack the last commit of a checkout as a zip.
 
     Args:
         root: the checkout.
         output: folder that receives the zip.
 
     Returns:
-        The zip.
+        The zip's path.
 
     Raises:
         CallError: there is no commit to pack, the files differ from it, versions disagree, or a file is too large.
@@ -56,7 +56,7 @@ def pack(root: Path, output: Path) -> Path:
     if changed:
         raise CallError(f"{changed.splitlines()[0][3:]} is not as committed.", "Commit or restore it.")
     path = output / f"{NAME}_v{version(root)}.zip"
-    # Compression depends on the version of zlib, time stamps on the time zone, and line ends on the user's settings.
+    # The bytes must not depend on the version of zlib, the time zone (see _git) or git's setting of line ends.
     command = ("-c", "core.autocrlf=false", "archive", "--format=zip", "-0", f"--prefix={NAME}/", "HEAD", "--", *PACKED)
     with atomic_write(path) as temporary:
         temporary.write_bytes(_git(root, *command))
@@ -70,13 +70,21 @@ def pack(root: Path, output: Path) -> Path:
 
 
 def version(root: Path) -> str:
-    """The version in ``metadata.json``.
+    """Read the version from ``metadata.json`` and check that it is the same everywhere.
 
     Args:
         root: the checkout.
 
+    Returns:
+        The version, such as ``1.2.0``.
+
     Raises:
-        CallError: the changelog does not mention it, or the package has another one.
+        CallError: the changelog does not mention it, or the package has a different version.
+
+    Example:
+        >>> from bundle._version import __version__
+        >>> version(Path(__file__).parents[2]) == __version__
+        True
     """
     metadata = json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))
     stated: str = metadata["version"]
@@ -89,7 +97,7 @@ def version(root: Path) -> str:
 
 
 def _git(root: Path, *arguments: str) -> bytes:
-    """The output of a git command in a checkout.
+    """Run a git command in a checkout and return its output.
 
     Raises:
         CallError: it failed.
