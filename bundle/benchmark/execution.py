@@ -107,7 +107,7 @@ def _attempt(run: Run, setup: Setup) -> str:
 
 
 def perform(run: Run, setup: Setup) -> dict[str, Any]:
-    """Adapt and score, keep what the page needs, and return the content of ``result.json``, which marks a run as done."""
+    """Adapt and score, keep what the page needs, and return the content of ``result.json``, which marks the end."""
     folder = run.folder(setup.output)
     (folder / RESULT).unlink(missing_ok=True)
     start = time.perf_counter()

@@ -52,14 +52,6 @@ def render(
             all scores, relative to the page.
         figures: path of each picture, relative to the page, by its name.
         beside: runs of the same benchmark with another source model.
-
-    Returns:
-        The text of the page.
-
-    Example:
-        >>> text = render(Results([]), ["phantoms/plus/0"], {}, {"weights": "model.pt", "commit": "abc"}, figures={})
-        >>> "**1 planned runs have no result yet:** `phantoms/plus/0`." in text
-        True
     """
     parts = [
         _introduction(missing, facts),

@@ -183,7 +183,7 @@ def merge(settings: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, An
 
 
 def ablation_overrides(row: str) -> dict[str, Any]:
-    """Overrides of ``configs/adapt.json`` that turn ``plus`` into the variant called ``row``; none for an empty ``row``.
+    """Overrides of ``configs/adapt.json`` that turn ``plus`` into the variant ``row``; none for an empty ``row``.
 
     Example:
         >>> ablation_overrides("hard labels from 0.5")["train#losses#class_balanced#threshold"]

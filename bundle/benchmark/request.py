@@ -1,4 +1,4 @@
-"""What the result of a run depends on, kept with the result."""
+"""The settings that the result of a run depends on; they are stored with the result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ __all__ = ["asked_for"]
 
 
 def asked_for(run: Run, setup: Setup) -> dict[str, Any]:
-    """What the run's result depends on, as JSON gives it back; if it changes, the run is repeated."""
+    """Everything that a run's result depends on; if it changes, the run is repeated.
+
+    Returns:
+        A dictionary as JSON gives it back, with lists instead of tuples.
+    """
     asked: dict[str, Any] = {
         "weights": model_identity(setup.checkpoint),
         "images": setup.images,
@@ -38,8 +42,8 @@ def _asked_of_recipe(run: Run) -> dict[str, Any]:
     settings = settings_of(run.recipe, direct.pop(f"recipes#{PLUS}", None))
     asked: dict[str, Any] = {
         "direct": direct,
-        # A new setting whose default is none, off or zero leaves the results of old recipes as they were. No target
-        # here has as many photographs as an epoch may take.
+        # A new setting whose default is None, False or 0 does not change the results of old recipes. No target here has
+        # more photographs than the limit of an epoch.
         "settings": {key: value for key, value in settings.items() if value and key != "photographs_per_epoch"},
         "losses": {name: CONFIG["train"]["losses"][name] for name in settings["losses"]},
         "augmentation": CONFIG["train"]["augmentations"][settings["augmentation"]],

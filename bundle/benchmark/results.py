@@ -1,4 +1,4 @@
-"""The results of finished runs, read from their folders, and the comparison of recipes by them."""
+"""The results of finished runs, read from their folders, and comparisons of recipes."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ __all__ = [
 ]
 
 FAILED = 0.8
-"""A photograph whose disc or cup has a lower Dice is one that a reader should look at."""
+"""A photograph on which the model fails: the Dice of disc or cup is below this."""
 PROFILE, RATIO = "profile/plus", "refinement/ratio"
-"""Names of the two measurements of speed that are not of a recipe's command."""
+"""Names of the two measurements of speed that do not time a recipe's command."""
 
 
 @dataclass
@@ -53,6 +53,11 @@ class Result:
         adaptation: ``adaptation.json``, empty without adaptation.
         forgotten: ``metrics.json`` on the held-out source photographs; empty if it was not measured.
         facts: ``result.json``.
+
+    Example:
+        >>> metrics = {"optic_disc": {"dice": 0.5}, "optic_cup": {"dice": 0.25}}
+        >>> Result("phantoms", "plus", 0, "", Path("output"), metrics, dice={"eye": 0.375}).score
+        0.375
     """
 
     target: str
@@ -76,7 +81,16 @@ class Result:
 
 @dataclass
 class Results:
-    """All finished runs. Tables show ``targets``, ``recipes`` and the ablation's ``rows`` in the order of the runs."""
+    """All finished runs. Tables show ``targets``, ``recipes`` and the ablation's ``rows`` in the order of the runs.
+
+    Example:
+        >>> def run(recipe, dice):
+        ...     metrics = {name: {"dice": dice} for name in CLASSES}
+        ...     return Result("phantoms", recipe, 0, "", Path("output"), metrics, dice={"eye": dice})
+        >>> results = Results([run("source", 0.5), run("plus", 0.75), run("supervised", 1.0)])
+        >>> results.gap("phantoms", "plus")
+        0.5
+    """
 
     runs: list[Result]
 
@@ -88,7 +102,7 @@ class Results:
 
     @property
     def asked(self) -> dict[str, Any]:
-        """What the first run was made from, see ``asked_for``."""
+        """Settings that the first run was made from, see ``asked_for``."""
         return next((run.facts.get("asked", {}) for run in self.runs), {})
 
     def of(self, target: str, recipe: str, row: str = "") -> list[Result]:
@@ -106,7 +120,7 @@ class Results:
         return None if any(map(math.isnan, scores)) else gap_closed(*scores)
 
     def p(self, target: str, recipe: str, other: str) -> float:
-        """Two-sided p of the paired test over photographs, each averaged over the seeds; NaN where a run is missing."""
+        """Two-sided p of the paired test over photographs, each averaged over the seeds; NaN if a run is missing."""
         runs = [[run.dice for run in self.of(target, name)] for name in (recipe, other)]
         return paired_wilcoxon(*map(average_over_runs, runs)) if all(runs) else math.nan
 
@@ -117,12 +131,17 @@ class Results:
 
 
 def mean_dice(metrics: Mapping[str, Any]) -> float:
-    """Mean of disc and cup Dice of a ``metrics.json``."""
+    """Mean of disc and cup Dice in the content of a ``metrics.json``.
+
+    Example:
+        >>> mean_dice({"optic_disc": {"dice": 1.0}, "optic_cup": {"dice": 0.5}})
+        0.75
+    """
     return sum(metrics[structure]["dice"] for structure in CLASSES) / len(CLASSES)
 
 
 def finished(planned: Sequence[Run], output: Path) -> list[Run]:
-    """The planned runs that have a result in an output folder, whatever it was made from."""
+    """The planned runs that have a result in an output folder, whatever settings it was made from."""
     return [run for run in planned if (run.folder(output) / "result.json").is_file()]
 
 
@@ -149,14 +168,14 @@ def _load_run(run: Run, folder: Path) -> Result:
 
 
 def load_speed(output: Path) -> dict[str, dict[str, Any]]:
-    """The measurements of speed that are there: of each recipe by its name, ``PROFILE`` and ``RATIO``."""
+    """Read the existing measurements of speed, by the names of recipes, ``PROFILE`` and ``RATIO``."""
     speed = {path.stem: _json(path) for path in sorted((output / "speed").glob("*.json"))}
     more = {name: speed_file(output, name) for name in (RATIO, PROFILE)}
     return speed | {name: _json(path) for name, path in more.items() if path.is_file()}
 
 
 def speed_file(output: Path, name: str) -> Path:
-    """Where a measurement of speed lies in the benchmark's output folder."""
+    """File of a measurement of speed in the benchmark's output folder."""
     return output / "speed" / f"{name}.json"
 
 
@@ -165,12 +184,20 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def dice_by_photograph(path: Path, summary: Callable[[list[float]], float]) -> dict[str, float]:
-    """For each photograph of a ``metrics.csv`` a summary of the Dice of its structures.
+    """Summarise the Dice of the structures of each photograph in a ``metrics.csv``.
 
     Args:
         path: the file.
-        summary: of the Dice of those structures that the label shows, such as ``min``; a photograph whose label shows
-            none has 0.
+        summary: function of the Dice of all structures that the label shows, such as ``min``; without any, the result
+            is 0.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "metrics.csv")
+        ...     _ = path.write_text("image,optic_disc_dice,optic_cup_dice\\neye,0.9,0.8\\n")
+        ...     dice_by_photograph(path, min)
+        {'eye': 0.8}
     """
     scores = {}
     with path.open(newline="", encoding="utf-8") as file:
@@ -181,7 +208,7 @@ def dice_by_photograph(path: Path, summary: Callable[[list[float]], float]) -> d
 
 
 def uncertainties(path: Path) -> dict[str, float]:
-    """The uncertainty of each photograph of a ``report.csv``, 1 without a disc; empty where there is no such file."""
+    """Read the uncertainty of each photograph in a ``report.csv``, 1 without a disc; empty if there is no such file."""
     if not path.is_file():
         return {}
     with path.open(newline="", encoding="utf-8") as file:
@@ -189,10 +216,10 @@ def uncertainties(path: Path) -> dict[str, float]:
 
 
 def predictions(results: Results) -> dict[str, tuple[list[float], list[float]]]:
-    """How label-free measures and the true mean Dice changed, over all adapted runs on made-up targets.
+    """Changes of label-free measures and of the true mean Dice in all adapted runs on made-up targets.
 
     Returns:
-        For each measure that ``adaptation.json`` gives before and after: its changes and the true changes, run by run.
+        For each measure in ``adaptation.json``, its changes and the true changes, run by run.
     """
     pairs: dict[str, tuple[list[float], list[float]]] = {}
     for run in results.runs:

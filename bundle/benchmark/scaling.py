@@ -38,7 +38,7 @@ CLOCKS = ("the clock", "the processor, busiest process")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print a table: seconds in one and in more processes, and how many times faster more are."""
+    """Print a table of the seconds in one and in several processes, and of their ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photographs", type=int, default=16)
     parser.add_argument("--processes", type=int, default=2)
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def rows(photographs: int, processes: int, turns: int) -> Iterator[str]:
-    """The table's rows, each once it is measured."""
+    """Yield the rows of the table, each as soon as it is measured."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         write_dataset(data, photographs, kind="crop", cameras=("tight_red",), size=256, seed=0)
@@ -70,7 +70,7 @@ def rows(photographs: int, processes: int, turns: int) -> Iterator[str]:
 
 
 def seconds(processes: int, stage: str, dataset_dir: Path, output_dir: Path) -> list[float]:
-    """Seconds that a stage takes in a number of processes, by each of ``CLOCKS``."""
+    """Run a stage in several processes and return its seconds by each of ``CLOCKS``."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     command += ["-m", "bundle.benchmark.scaling", "--measure", stage, str(dataset_dir), str(output_dir)]
     env = os.environ | {"OMP_NUM_THREADS": "1"}

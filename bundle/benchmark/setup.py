@@ -1,4 +1,4 @@
-"""What all runs of the benchmark share: folders, photographs, the source model, code and machine."""
+"""The setup that all runs of the benchmark share: folders, photographs, source model, code and machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ Labels = Literal["none", "optional", "required"]
 
 
 def provenance() -> dict[str, Any]:
-    """The commit and the machine. A commit that ends in ``+`` had changes that were not committed."""
+    """Describe the commit and the machine. A commit that ends in ``+`` had uncommitted changes.
+
+    Example:
+        >>> sorted(provenance())
+        ['commit', 'cores', 'gpu', 'machine', 'torch']
+    """
     command = ["git", "describe", "--always", "--exclude=*", "--dirty=+"]
     commit = subprocess.run(command, cwd=BUNDLE_ROOT, capture_output=True, text=True, check=False).stdout.strip()
     return {
@@ -39,15 +44,20 @@ def provenance() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Setup:
-    """What all runs share.
+    """The setup that all runs share.
 
     Args:
-        data: holds ``drishti_gs/train``, ``drishti_gs/test`` and ``refuge/train``.
+        data: folder with ``drishti_gs/train``, ``drishti_gs/test`` and ``refuge/train``.
         output: the benchmark's output folder.
         images: largest number of photographs of each set; None for all.
         checkpoint: the source model.
-        image_size: pixels a side that the model sees.
+        image_size: side of the network's input in pixels.
         provenance: see the function of that name.
+
+    Example:
+        >>> setup = Setup(Path("data"), Path("output"))
+        >>> setup.adaptation_set("drishti_gs").as_posix(), setup.scored_set("phantoms").as_posix()
+        ('data/drishti_gs/train', 'output/targets/phantoms/score')
     """
 
     data: Path
@@ -91,6 +101,17 @@ def chosen_photographs(
         labels: see ``list_photographs``.
         held_out: whether to list only those that training holds out by default.
         most: largest number of photographs; None for all.
+
+    Returns:
+        See ``list_photographs``.
+
+    Example:
+        >>> import tempfile
+        >>> from bundle.synthetic.phantoms.photographs import write_dataset
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write_dataset(folder, 2, kind="crop", size=64)
+        ...     [item["name"] for item in chosen_photographs(folder, "required", most=1)]
+        ['phantom_plain_0000']
     """
     items = list_photographs(folder, labels=labels)
     return (split_source(items, 0.2, 0)[1] if held_out else items)[:most]

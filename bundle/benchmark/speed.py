@@ -1,4 +1,4 @@
-"""How long the commands take and how much memory they need."""
+"""Measure how long the commands take and how much memory they need."""
 
 from __future__ import annotations
 
@@ -29,7 +29,14 @@ THREADS = 2
 
 
 def measure_speed(recipes: Sequence[str], setup: Setup) -> None:
-    """Measure each recipe's command and inference, the profile of ``plus``, and refinement, unless that was done."""
+    """Measure each recipe's command and inference, the profile of ``plus``, and the cost of refinement.
+
+    Existing measurements are not repeated.
+
+    Args:
+        recipes: names of recipes that adapt.
+        setup: of the runs; the photographs are those of the real target.
+    """
     common = {
         "dataset_dir": str(setup.adaptation_set(REAL) / "image"),
         "view": "crop",
@@ -78,7 +85,7 @@ def _measure_ratio(common: Mapping[str, Any], setup: Setup) -> None:
 
 
 def _job(setup: Setup) -> Path:
-    """Where the timed commands write."""
+    """Output folder of the timed commands."""
     return setup.output / "speed" / "job"
 
 
@@ -107,7 +114,7 @@ def _timed(name: str, overrides: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def _refinement_ratio(common: Mapping[str, Any], output: Path, rounds: int = 3) -> dict[str, float]:
-    """Median wall seconds of refinement and of inference, which take turns in this process, and of their ratio."""
+    """Median wall seconds of refinement and of inference, which alternate in this process, and median ratio."""
     torch.set_num_threads(THREADS)
     seconds: dict[str, list[float]] = {"inference": [], "refinement": []}
     for turn in range(rounds + 1):

@@ -1,4 +1,4 @@
-"""How much of the processor's time each step of inference takes."""
+"""Measure the CPU time of each step of inference."""
 
 from __future__ import annotations
 
@@ -48,11 +48,17 @@ STEPS: Steps = {
     "write mask, overlay, record": [write_mask, write_png, Records.save],
     "report": [Report.write],
 }
-"""The steps of inference, and the functions and methods in which each of them is done."""
+"""The steps of inference, each with the functions and methods that perform it."""
 
 
 def steps_of(preprocessing: Compose) -> Steps:
-    """``STEPS``, where the other preparation is whatever else a config's preprocessing does."""
+    """``STEPS``, with the remaining transforms of a config's preprocessing as "other preparation".
+
+    Example:
+        >>> from bundle.transforms.intensity import ScaleToNetworkd
+        >>> len(steps_of(Compose([ScaleToNetworkd("image")]))[PREPARATION])
+        1
+    """
     transforms = preprocessing.flatten().transforms
     others = [type(each).__call__ for each in transforms if not isinstance(each, LoadImaged | DiscViewd)]
     return {**STEPS, PREPARATION: others}
@@ -60,10 +66,22 @@ def steps_of(preprocessing: Compose) -> Steps:
 
 @contextmanager
 def timed(steps: Steps) -> Iterator[dict[str, float]]:
-    """Measure the CPU seconds of each step, of the threads that perform it.
+    """Context manager that measures the CPU seconds of each step, in the threads that perform it.
 
-    Within the context the functions are replaced by ones that take the time. A call within the same step, such as one
-    transform that calls another, counts once.
+    Within the context, the functions are replaced by ones that take the time. Nested calls within the same step, such
+    as a transform that calls another, count once.
+
+    Args:
+        steps: functions by step, see ``STEPS``.
+
+    Yields:
+        Seconds by step, updated after each call.
+
+    Example:
+        >>> with timed({"report": [Report.write]}) as seconds:
+        ...     pass  # run inference here
+        >>> dict(seconds)  # no report was written
+        {}
     """
     seconds: dict[str, float] = defaultdict(float)
     lock, inside = threading.Lock(), threading.local()
@@ -93,10 +111,14 @@ def timed(steps: Steps) -> Iterator[dict[str, float]]:
 
 
 def places(function: Callable[..., Any]) -> list[tuple[Any, str]]:
-    """Where a function is looked up when it is called: every module of the bundle that imports it, or its class.
+    """All places where callers look a function up: its class, or every module of the bundle that imports it.
 
     Returns:
-        The owners, and the name that the function has in each.
+        Each class or module, and the function's name in it.
+
+    Example:
+        >>> [(owner.__name__, name) for owner, name in places(Report.write)]
+        [('Report', 'write')]
     """
     *owner, name = function.__qualname__.split(".")
     if owner:

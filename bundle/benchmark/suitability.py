@@ -48,7 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def row(name: str, items: Sequence[dict[str, Any]], view: str) -> str:
-    """The row of a set: the measures' quantiles, and how many photographs are beyond the limits."""
+    """Measure a set of photographs and format its row of the table.
+
+    Args:
+        name: of the set.
+        items: its photographs.
+        view: see ``DiscViewd``.
+
+    Returns:
+        Quantiles of both measures, and the shares of photographs beyond the limits.
+    """
     config = ConfigParser()
     config.read_config(BUNDLE_ROOT / "configs" / "inference.json")
     config.update({"bundle_root": str(BUNDLE_ROOT), "view": view})

@@ -21,10 +21,10 @@ BEGIN, END = "<!-- benchmark -->", "<!-- end of benchmark -->"
 
 
 def replace_summary(page: Path, results: Results) -> None:
-    """Put the short table between a page's markers.
+    """Replace the short table between the markers of a page.
 
     Raises:
-        ValueError: the page has no place for it.
+        ValueError: the page has no markers.
     """
     text = page.read_text(encoding="utf-8")
     if BEGIN not in text or END not in text:
@@ -35,7 +35,7 @@ def replace_summary(page: Path, results: Results) -> None:
 
 
 def summary(results: Results) -> str:
-    """The short table: the shipped model, the best published recipe, ``grad_cl`` and ``plus`` on the real target."""
+    """The short table: shipped model, best published recipe, ``grad_cl`` and ``plus`` on the real target."""
     header = ["Dice in percent", "disc Dice", "cup Dice", "mean Dice", "vCDR error", "gap closed"]
     rows = []
     for run in results.of(REAL, SOURCE)[:1]:
@@ -58,10 +58,10 @@ def _cells(metrics: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def replace_eval_metrics(metadata: Path, results: Results) -> None:
-    """Write the headline figures into a bundle's ``metadata.json``, in place of those that were there.
+    """Replace the ``eval_metrics`` of a bundle's ``metadata.json``.
 
     Raises:
-        ValueError: a figure that belongs there was not measured.
+        ValueError: one of the figures was not measured; see ``eval_metrics``.
     """
     content = json.loads(metadata.read_text(encoding="utf-8"))
     content["eval_metrics"] = eval_metrics(results)
@@ -70,7 +70,7 @@ def replace_eval_metrics(metadata: Path, results: Results) -> None:
 
 
 def eval_metrics(results: Results) -> dict[str, float]:
-    """Dice and vCDR error, averaged over seeds: of the shipped model on both cameras, and after adapting by ``plus``.
+    """Dice and vCDR error, averaged over seeds, of the shipped model on both cameras and after adapting with ``plus``.
 
     Raises:
         ValueError: one of them was not measured.

@@ -32,7 +32,7 @@ Grid = dict[str, dict[str, Any] | None]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what is missing of the grid, then print and write a table of mean Dice per setting and shift."""
+    """Perform the missing runs of the grid, then print and write a table of mean Dice per setting and shift."""
     call = parse(arguments)
     held_out = chosen_photographs(call.data, "required", held_out=True, most=call.images)
     if call.recipes:
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="labelled source photographs")
     parser.add_argument("--output", type=Path, required=True)
@@ -76,7 +76,12 @@ def numbers(text: str) -> list[float]:
 
 
 def peers_grid(recipes: Sequence[str], factors: Sequence[float]) -> Grid:
-    """Each recipe at multiples of its learning rate."""
+    """Each recipe at multiples of its learning rate.
+
+    Example:
+        >>> list(peers_grid(["tent"], factors=[1.0, 0.5]))
+        ['source', 'tent, lr 0.001', 'tent, lr 0.0005']
+    """
     grid: Grid = {SOURCE: None}
     for name in recipes:
         own = CONFIG["recipes"][name]
@@ -89,19 +94,26 @@ def peers_grid(recipes: Sequence[str], factors: Sequence[float]) -> Grid:
 def grad_cl_grid(
     shares: Sequence[float], rates: Sequence[float], literal_rates: Sequence[float], weights: Sequence[float]
 ) -> Grid:
-    """grad_cl, DPL's own setting for the same losses, and the statistics alone.
+    """The grid of grad_cl, DPL's own setting for the same losses, and norm statistics alone.
 
     Args:
-        shares: of the target in the norm statistics.
+        shares: values of the target's share in the norm statistics.
         rates: learning rates of grad_cl.
         literal_rates: learning rates of DPL's own setting.
-        weights: of the contrastive loss.
+        weights: weights of the contrastive loss.
+
+    Returns:
+        Settings by name.
+
+    Example:
+        >>> list(grad_cl_grid(shares=[0.1], rates=[1e-3], literal_rates=[], weights=[0.1]))
+        ['source', 'bn, share 0.1', 'grad_cl, share 0.1, lr 0.001, lambda 0.1']
     """
-    # A sweep is meant to show harm, so the source's weights must not be restored.
+    # A sweep should show harm, so the source's weights must not be restored.
     recipe = {**CONFIG["recipes"]["grad_cl"], "harm_tolerance": None}
     grid: Grid = {SOURCE: None}
     for rate in literal_rates:
-        # The literature's setting for the same losses: everything trained, no anchor, labels above 0.75 alone.
+        # DPL's published setting for the same losses: all parameters trained, no anchor, only labels above 0.75.
         literal = {**recipe, "trainable": "all", "label_threshold": 0.75, "statistics": 1.0, "learning_rate": rate}
         grid[f"as in DPL, lr {rate:g}"] = {**literal, "losses": {"pseudo_label": 1.0, "separation": 0.1}}
     for share in shares:
@@ -117,7 +129,7 @@ def grad_cl_grid(
 
 
 def score(folder: Path, name: str, settings: Mapping[str, Any] | None, checkpoint: str) -> float:
-    """Mean of disc and cup Dice after adapting with these settings of a recipe, unless that was done."""
+    """Mean of disc and cup Dice after adapting with these settings; an existing result is read."""
     scores = folder / "scores" / name.replace(", ", "_").replace(" ", "")
     if not (scores / "metrics.json").is_file():
         common: dict[str, Any] = {"dataset_dir": str(folder / "data"), "view": "crop"}
@@ -130,7 +142,20 @@ def score(folder: Path, name: str, settings: Mapping[str, Any] | None, checkpoin
 
 
 def report(scores: Mapping[str, Mapping[str, float]], path: Path) -> None:
-    """Print the table and write it as Markdown; the last column averages over the shifts that are done."""
+    """Print the table and write it as Markdown; the last column is the mean over the shifts done so far.
+
+    Args:
+        scores: mean Dice by setting and shift.
+        path: the Markdown file.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     report({"source": {"severe": 0.8, "none": 0.9}}, Path(folder, "sweep.md"))
+        | setting | severe | none | mean |
+        | --- | --- | --- | --- |
+        | source | 0.8000 | 0.9000 | 0.8500 |
+    """
     shifts = list(next(iter(scores.values())))
     rows = [[name, *map(_cell, values.values()), _cell(_mean(values))] for name, values in scores.items()]
     lines = table(["setting", *shifts, "mean"], rows)

@@ -1,4 +1,4 @@
-"""The tables of the benchmark's page, as lines of Markdown; each is empty where there is nothing to show."""
+"""The tables of the benchmark's page, as lines of Markdown; a table without results is empty."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def real_target_table(results: Results) -> list[str]:
 
 
 def compared_peer(results: Results) -> str | None:
-    """The published recipe that ``plus`` is compared with; None where one of the two was not run."""
+    """The published recipe with which ``plus`` is compared; None if one of the two was not run."""
     return results.best_peer() if results.of(REAL, PLUS) else None
 
 
@@ -62,7 +62,7 @@ def _real_target_row(results: Results, recipe: str, peer: str | None) -> list[st
 
 
 def all_targets_table(results: Results) -> list[str]:
-    """Mean Dice of every recipe on every target, with a mark where it does harm."""
+    """Mean Dice of every recipe on every target; a mark shows harm."""
     rows = []
     for recipe in results.recipes:
         scores = {target: results.score(target, recipe) for target in results.targets}
@@ -82,7 +82,7 @@ def gap_table(results: Results) -> list[str]:
 
 
 def forgotten_table(results: Results) -> list[str]:
-    """Dice on the source's held-out photographs of models adapted to the real target."""
+    """Dice of models adapted to the real target on held-out photographs of the source."""
     runs = [run for recipe in results.recipes for run in results.of(REAL, recipe)[:1] if run.forgotten]
     before = next((run.forgotten for run in runs if run.recipe == SOURCE), None)
     if before is None:
@@ -96,7 +96,7 @@ def forgotten_table(results: Results) -> list[str]:
 
 
 def prediction_table(results: Results) -> list[str]:
-    """How changes of label-free measures go with the true change."""
+    """Rank correlation of changes in label-free measures with the true change."""
     rows = []
     for key, (changes, truths) in predictions(results).items():
         rho, p, n = spearman(changes, truths)
@@ -105,7 +105,13 @@ def prediction_table(results: Results) -> list[str]:
 
 
 def trust_table(results: Results, recipe: str, threshold: float) -> list[str]:
-    """How well the uncertainty finds failures: a row for each target on which inference was run, and one for all."""
+    """How well the uncertainty finds failures: a row for each target on which inference was run, and one for all.
+
+    Args:
+        results: all finished runs.
+        recipe: whose models are judged.
+        threshold: a photograph is marked if its uncertainty is above this, in [0, 1].
+    """
     rows, everything = [], []
     for target in results.targets:
         pairs = [
@@ -143,13 +149,13 @@ def ablation_table(results: Results) -> list[str]:
 
 
 def _changes(results: Results, target: str, row: str) -> list[float]:
-    """What a row of the ablation changes in the score, for each seed that both were run with."""
+    """Change of the score by a row of the ablation, for each seed for which ``plus`` was run too."""
     whole = {run.seed: run.score for run in results.of(target, PLUS)}
     return [run.score - whole[run.seed] for run in results.of(target, PLUS, row) if run.seed in whole]
 
 
 def source_models_table(models: Sequence[Results]) -> list[str]:
-    """Mean Dice of one seed with each of several source models, on the targets of the last."""
+    """Mean Dice of one seed with each of several source models, on the targets of the last model."""
     targets = models[-1].targets
     rows = []
     for recipe in (SOURCE, PLUS, SUPERVISED):
@@ -165,7 +171,7 @@ def _first_seed(runs: Sequence[Result], results: Results) -> float:
 
 
 def speed_table(speed: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Seconds and memory of each recipe's command, and of inference, of which the fastest measurement counts."""
+    """Seconds and memory of each recipe's command, and of the fastest measurement of inference."""
     recipes = {name: values for name, values in speed.items() if name not in (RATIO, PROFILE)}
     if not recipes:
         return []
@@ -180,7 +186,12 @@ def _speed_row(name: str, seconds: float, photographs: int, gib: float) -> list[
 
 
 def profile_table(seconds: Mapping[str, float]) -> list[str]:
-    """Where the time of an adaptation goes."""
+    """Share of each part in the time of an adaptation.
+
+    Example:
+        >>> profile_table({"teacher": 1.0, "student": 3.0})[2:]
+        ['| teacher | 1.0 | 25 % |', '| student | 3.0 | 75 % |', '| all | 4.0 | 100 % |']
+    """
     whole = sum(seconds.values())
     rows = [[name, f"{value:.1f}", share(value / whole)] for name, value in seconds.items()]
     return table(["part", "seconds", "share"], [*rows, ["all", f"{whole:.1f}", "100 %"]])

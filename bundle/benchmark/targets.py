@@ -1,4 +1,4 @@
-"""The made-up targets: phantoms, and photographs as a shifted camera would see them."""
+"""The made-up targets: phantoms, and photographs as a shifted camera would take them."""
 
 from __future__ import annotations
 
@@ -18,22 +18,31 @@ from bundle.synthetic.shifts import SHIFTS, write_shifted
 __all__ = ["PHOTOGRAPHS", "made_of", "write_phantoms", "write_target"]
 
 PHOTOGRAPHS = 16
-"""Number of photographs of each made-up target that are adapted to, and of others that are scored."""
+"""Number of photographs of each made-up target to adapt to, and number of other photographs to score."""
 MADE_OF = "made_of.json"
 Items = Sequence[Mapping[str, Any]]
 
 
 def made_of(target: str) -> str:
-    """What the photographs of a target depend on, apart from the photographs that they are made from."""
+    """Describe how the photographs of a target are made; a changed description makes them again.
+
+    Example:
+        >>> made_of("tight_crop"), made_of("drishti_gs")
+        ('Shift(style=None, zoom=1.45, cup=1.0)', 'drishti_gs')
+    """
     photographed, plus, shift = target.rpartition("+")
     return f"{photographed}{plus}{SHIFTS[shift]!r}" if shift in SHIFTS else target
 
 
 def write_target(target: str, setup: Setup) -> None:
-    """Make a target, unless it is there already.
+    """Make a target, unless it exists already.
 
-    It is made from held-out photographs of the source, of which every other one is adapted to and the rest are scored,
-    or, for a target such as ``drishti_gs+severe``, from the real target's own two parts.
+    It is made from held-out photographs of the source: one half (every other photograph) serves for adaptation, the
+    other half for scoring. A target such as ``drishti_gs+severe`` is made from the two parts of the real target.
+
+    Args:
+        target: its name.
+        setup: of the runs.
 
     Raises:
         CallError: there is no such target.
@@ -58,7 +67,7 @@ def write_target(target: str, setup: Setup) -> None:
 
 
 def write_phantoms(folder: Path, count: int) -> None:
-    """Write crops of phantoms, every other one by each of two cameras that are unlike the source's."""
+    """Write ``count`` crops of phantoms, alternately by two cameras that are unlike the source's."""
     write_dataset(folder, count, kind="crop", cameras=("tight_red", "harsh"), seed=900)
 
 
@@ -74,7 +83,7 @@ def _write_phantom_halves(folder: Path, count: int) -> None:
 
 
 def _photographs_to_shift(photographed: str, count: int, setup: Setup) -> tuple[Items, Items]:
-    """The photographs that become those to adapt to, and those that become the scored ones."""
+    """The photographs from which those to adapt to, and those to score, are made."""
     if photographed == REAL:
         train, test = (
             chosen_photographs(setup.data / REAL / split, "required", most=setup.images) for split in ("train", "test")
@@ -84,5 +93,5 @@ def _photographs_to_shift(photographed: str, count: int, setup: Setup) -> tuple[
 
 
 def _halves(items: Items) -> tuple[Items, Items]:
-    """Every other item: in the order of their names, so that both halves hold all cameras, or all kinds of eyes."""
+    """Every other item, and the rest: sorted by name, both halves then contain all cameras, or all kinds of eyes."""
     return items[::2], items[1::2]

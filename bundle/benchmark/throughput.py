@@ -35,14 +35,14 @@ __all__ = ["main", "run_pipeline", "write_photographs"]
 
 DISTINCT = 12
 MOST_TIMED = 50
-"""With more photographs only memory is measured, because keeping their forward passes would itself need memory."""
+"""With more photographs, only memory is measured, because storing their forward passes would need memory itself."""
 REPORTED = 200
-"""Number of photographs after which peak memory is printed each time."""
+"""Peak memory is printed after every so many photographs."""
 Pass = Callable[[], Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print."""
+    """Measure and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photographs", type=int, default=12)
     parser.add_argument("--size", type=int, default=2000, help="side in pixels")
@@ -64,7 +64,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def write_photographs(folder: Path, count: int, kind: str, size: int) -> None:
-    """Write ``count`` JPEG files, of which at most ``DISTINCT`` differ."""
+    """Write JPEG files of phantoms, of which at most ``DISTINCT`` differ.
+
+    Args:
+        folder: is made; must not exist.
+        count: number of files.
+        kind: ``crop`` or ``photograph``.
+        size: side in pixels.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_photographs(Path(folder, "in"), 2, "crop", size=64)
+        ...     sorted(path.name for path in Path(folder, "in").iterdir())
+        ['00000.jpg', '00001.jpg']
+    """
     folder.mkdir()
     make = make_crop if kind == "crop" else make_photograph
     cameras = tuple(CAMERA_STYLES)
@@ -97,11 +111,11 @@ def run_pipeline(folder: Path, passes: list[Pass] | None = None) -> tuple[float,
     """Segment everything in ``folder/in``.
 
     Args:
-        folder: its ``out`` is replaced.
-        passes: receives the forward passes, each with the tensor that it was given.
+        folder: the results replace its subfolder ``out``.
+        passes: receives the forward passes, each with its input.
 
     Returns:
-        Seconds that it took, and CPU seconds of each step.
+        Wall seconds, and CPU seconds of each step.
     """
     shutil.rmtree(folder / "out", ignore_errors=True)
     config = ConfigParser()
@@ -132,7 +146,7 @@ def keep_passes(network: torch.nn.Module, passes: list[Pass]) -> torch.utils.hoo
 
 
 def run_passes(passes: Sequence[Pass]) -> float:
-    """Seconds of all forward passes."""
+    """Repeat all forward passes and return the seconds that they take."""
     with torch.inference_mode():
         start = time.perf_counter()
         for forward in passes:
@@ -141,12 +155,12 @@ def run_passes(passes: Sequence[Pass]) -> float:
 
 
 def print_memory(engine: Engine) -> None:
-    """Print how many photographs are done and what they needed."""
+    """Print the number of photographs done and the peak memory so far."""
     print(f"after {engine.state.iteration} photographs: peak {peak_mib():.0f} MiB", flush=True)
 
 
 def peak_mib() -> float:
-    """The largest resident set so far."""
+    """Largest resident set of this process so far, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -35,7 +35,7 @@ Changes = Mapping[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what is missing and print a row for each variant and target."""
+    """Perform missing runs and print a row for each variant and target."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def row(target: str, recipe: str, name: str, changes: Changes | None, seeds: Sequence[int], setup: Setup) -> str:
-    """A row of the table: a variant on a target, averaged over the seeds; the source model has none."""
+    """A row of the table: a variant on a target, averaged over the seeds; the source model depends on no seed."""
     runs = [scores(target, recipe, name, changes, seed, setup) for seed in (seeds if changes is not None else [0])]
     values = [statistics.mean(column) for column in zip(*runs, strict=True)]
     dice = " | ".join(f"{100 * value:.2f}" for value in values[:3])
@@ -72,7 +72,7 @@ def scores(
     if not (folder / "metrics.json").is_file():
         checkpoint = str(setup.checkpoint)
         if changes is not None:
-            # From inside the image folder no label can be found.
+            # Given the image folder itself, the stage cannot find any label.
             images = str(setup.adaptation_set(target) / "image")
             common = {"output_dir": str(folder), "checkpoint": checkpoint, "seed": seed, "view": "crop"}
             stage("adaptation", dataset_dir=images, recipe=recipe, **common, **changes)

@@ -31,7 +31,7 @@ WHOLE = ("drishti_gs_fullframe/train", "idrid_fullframe/train", "idrid_fullframe
 DISC_ONLY = tuple(name for name in WHOLE if name.startswith("idrid"))
 """Sets whose labels show no cup, so that they can neither confirm nor refute a doubt about the cup."""
 Pairs = list[tuple[float, bool]]
-"""Of each photograph its uncertainty, and whether the model failed on it."""
+"""For each photograph its uncertainty, and whether the model failed on it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def sets_of(data: Path, output: Path, shifts: Sequence[str]) -> dict[str, tuple[Path, str]]:
-    """Folder and view of each set of photographs; made-up sets that do not exist yet are made."""
+    """Folder and view of each set of photographs; missing made-up sets are made."""
     held_out = chosen_photographs(data / "refuge" / "train", "required", held_out=True)
     made_up = {name: output / "sets" / name for name in (*shifts, PHANTOMS)}
     for name, folder in made_up.items():
@@ -73,7 +73,7 @@ def sets_of(data: Path, output: Path, shifts: Sequence[str]) -> dict[str, tuple[
 
 
 def make_set(name: str, held_out: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """Write as many phantoms as there are photographs, or a shift of the photographs."""
+    """Write as many phantoms as there are held-out photographs, or a shift of these photographs."""
     if name == PHANTOMS:
         write_phantoms(folder, len(held_out))
     else:
@@ -81,7 +81,16 @@ def make_set(name: str, held_out: Sequence[Mapping[str, Any]], folder: Path) -> 
 
 
 def measured(photographs: Path, results: Path, view: str) -> Pairs:
-    """Segment and score a set, unless that was done."""
+    """Segment and score a set; existing results are read.
+
+    Args:
+        photographs: folder of the set.
+        results: output folder.
+        view: see ``DiscViewd``.
+
+    Returns:
+        Uncertainty of each photograph, and whether the model failed on it.
+    """
     if not (results / "metrics.csv").is_file():
         for stage in ("inference", "evaluation"):
             run_stage(stage, dataset_dir=str(photographs), output_dir=str(results), view=view, quiet=True)
@@ -91,7 +100,12 @@ def measured(photographs: Path, results: Path, view: str) -> Pairs:
 
 
 def row(name: str, pairs: Pairs) -> str:
-    """A row of the table."""
+    """Format a row of the table: number of photographs and of failures, and area under the ROC curve.
+
+    Example:
+        >>> row("two eyes", [(0.1, False), (0.9, True)])
+        '| two eyes | 2 | 1 | 1.000 |'
+    """
     area = failure_auroc(*zip(*pairs, strict=True))
     return f"| {name} | {len(pairs)} | {sum(fail for _, fail in pairs)} | {area:.3f} |"
 
