@@ -78,29 +78,31 @@ def reestimate_statistics(
 
 @torch.no_grad()
 def _sums_of(
-    network: nn.Module, layers: Sequence[nn.Module], loader: Iterable[Any], device: torch.device
+    network: nn.Module, layers: Sequence[Any], loader: Iterable[Any], device: torch.device
 ) -> tuple[list[torch.Tensor], int]:
     """What enters each layer where each normalises by the batch.
 
     Returns:
         Per layer, 3 x channels in double precision: number of pixels, sum and sum of squares; and the number of images.
     """
-    sums = [torch.zeros(3, layer.num_features, dtype=torch.float64, device=device) for layer in layers]  # type: ignore
+    sums = [torch.zeros(3, layer.num_features, dtype=torch.float64, device=device) for layer in layers]
     count = 0
 
-    def add(of_layer: torch.Tensor, inputs: torch.Tensor) -> None:
-        variance, mean = torch.var_mean(inputs, dim=(0, *range(2, inputs.dim())), correction=0)
-        pixels, mean = inputs.numel() // inputs.shape[1], mean.double()
-        of_layer += torch.stack((torch.ones_like(mean), mean, variance.double() + mean.square())) * pixels
+    def add(layer: Any, inputs: tuple[torch.Tensor, ...], of_layer: torch.Tensor) -> None:
+        # At a momentum of 1 the running statistics are the batch's own, the variance by one pixel less.
+        pixels = inputs[0].numel() // inputs[0].shape[1]
+        mean, variance = layer.running_mean.double(), layer.running_var.double() * (pixels - 1) / pixels
+        of_layer += torch.stack((torch.ones_like(mean), mean, variance + mean.square())) * pixels
 
     handles = [
-        layer.register_forward_pre_hook(lambda _, inputs, of_layer=of_layer: add(of_layer, inputs[0]))
+        layer.register_forward_hook(lambda layer, inputs, _, of_layer=of_layer: add(layer, inputs, of_layer))
         for layer, of_layer in zip(layers, sums, strict=True)
     ]
-    source = [{name: value.clone() for name, value in layer.named_buffers()} for layer in layers]
+    source = [(layer.momentum, {name: value.clone() for name, value in layer.named_buffers()}) for layer in layers]
     try:
         for layer in layers:
             layer.train()
+            layer.momentum = 1.0
         for batch in loader:
             if batch:
                 image = batch["image"]
@@ -109,7 +111,8 @@ def _sums_of(
     finally:
         for handle in handles:
             handle.remove()
-        for layer, buffers in zip(layers, source, strict=True):
+        for layer, (momentum, buffers) in zip(layers, source, strict=True):
             layer.eval()
+            layer.momentum = momentum
             layer.load_state_dict(buffers, strict=False)
     return sums, count
