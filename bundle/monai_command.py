@@ -56,7 +56,7 @@ def settle(stage: str) -> None:
 
 
 def begin(stage: str, output_dir: str | os.PathLike[str], items: Sequence[Any]) -> None:
-    """The first step of a stage: ``settle``, which a config's ``initialize`` may have been kept from, then ``claim``.
+    """The first step of a stage that costs anything: find the photographs, then ``claim`` the output folder.
 
     Args:
         stage: the one that the config is of.
@@ -65,9 +65,8 @@ def begin(stage: str, output_dir: str | os.PathLike[str], items: Sequence[Any]) 
             folder is made.
 
     Raises:
-        CallError: see ``settle`` and ``bundle.io.output_folder.claim``.
+        CallError: see ``bundle.io.output_folder.claim``.
     """
-    settle(stage)
     claim(output_dir, stage)
 
 

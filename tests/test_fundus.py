@@ -13,6 +13,7 @@ import pytest
 from bundle import fundus
 from bundle.errors import CallError
 from bundle.stages import BUNDLE_ROOT, STAGES
+from bundle.terminal import Terminal
 from tests.support.images import photograph, save_png
 
 Calls = list[tuple[str, list[str], dict[str, object]]]
@@ -29,6 +30,7 @@ def calls(monkeypatch) -> Calls:
 
     monkeypatch.setattr(fundus, "run_stage", run_stage)
     monkeypatch.setattr(fundus, "end_in_one_line", lambda *_: None)
+    monkeypatch.setattr(Terminal, "sum_up", lambda self: None)
     return made
 
 

@@ -46,7 +46,6 @@ def test_home_is_expanded_in_arguments_and_in_the_user_s_own_config(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["inferense"], "no stage 'inferense' (did you mean inference?)"),
         (["training"], "configs/train.json"),
         (["inference", "--dataset_dir", BUNDLE_ROOT / "docs" / "images", "2"], "'2' belongs to no key"),
         (["inference", "--output_dir"], "output_dir cannot be True"),

@@ -111,10 +111,10 @@ def test_keys_of_an_overlay_are_known_too(tmp_path):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_first_step_of_every_stage_checks_the_call(stage):
-    assert CONFIGS[stage]["initialize"][0] == f"$bundle.monai_command.settle('{stage}')"
+    assert CONFIGS[stage]["run"][0] == f"$bundle.monai_command.settle('{stage}')"
     # A recipe is checked before a photograph is looked for.
-    found = "@settings and @items" if stage == "adaptation" else "@items"
-    assert CONFIGS[stage]["run"][0] == f"$bundle.monai_command.begin('{stage}', @output_dir, {found})"
+    found = {"adaptation": "@settings and @items", "training": "@train#dataset#data"}.get(stage, "@items")
+    assert CONFIGS[stage]["run"][1] == f"$bundle.monai_command.begin('{stage}', @output_dir, {found})"
 
 
 def test_the_command_refuses_a_misspelt_key_before_anything_else(tmp_path):

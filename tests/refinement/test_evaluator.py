@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from bundle.data.dataset import LeftOut
 from bundle.refinement.pseudo_labels import PseudoLabelStore
 from tests.support.refinement import (
     HEIGHT,
@@ -97,5 +98,5 @@ def test_a_deeper_layer_gives_pseudo_labels_too(items, refine, tmp_path):
 
 def test_unreadable_photographs_are_left_out(items, refine, tmp_path):
     PseudoLabelStore(tmp_path, "f").pending(items)
-    refine(tmp_path, [None, None, items[0], None, items[1]], batch_size=2)
+    refine(tmp_path, [LeftOut("a"), LeftOut("b"), items[0], LeftOut("c"), items[1]], batch_size=2)
     assert sorted(path.name for path in (tmp_path / "pseudo_labels").iterdir()) == ["p0.npz", "p1.npz"]

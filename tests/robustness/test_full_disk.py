@@ -59,7 +59,8 @@ def goes_on(stage, output, folder, checkpoint, expected) -> None:
     assert process.exitcode == 0, Path(f"{folder}.log").read_text(encoding="utf-8")
     found = kill_check.contents(folder)
     assert [name for name in expected if not kill_check.same(found.get(name), expected[name])] == []
-    assert [path for path in folder.rglob(".*") if path.is_file()] == []
+    hidden = [path.name for path in folder.rglob(".*") if path.is_file()]
+    assert sorted(hidden) == [".fundus.json", ".fundus.lock"]
 
 
 @pytest.mark.parametrize("stage", kill_check.SETTINGS)
@@ -104,17 +105,28 @@ def test_a_full_disk(stage, prepared, undisturbed, disk):
     goes_on(stage, output, folder, checkpoint, undisturbed[stage])
 
 
+@pytest.fixture(scope="module")
+def unread(tmp_path_factory) -> str:
+    """Photographs and labels that end a stage which opens them."""
+    folder = tmp_path_factory.mktemp("unread")
+    for name in ("image", "label"):
+        (folder / name).mkdir()
+        for stem in ("a", "b"):
+            (folder / name / f"{stem}.png").write_bytes(b"broken")
+    return str(folder)
+
+
 @pytest.mark.parametrize("stage", ["training", "refinement", "adaptation", "evaluation", "inference"])
-def test_a_folder_that_cannot_be_written_to_is_told_before_any_work(stage, disk, tmp_path_factory):
+def test_a_folder_that_cannot_be_written_to_is_told_before_any_work(stage, disk, unread):
     folder = disk("ro") / "out"
     with pytest.raises(CallError, match=f"{folder} cannot be written to .* Pass another --output_dir"):
-        run_stage(stage, dataset_dir=str(tmp_path_factory.mktemp("empty")), output_dir=str(folder), logging_file=False)
+        run_stage(stage, dataset_dir=unread, output_dir=str(folder), logging_file=False)
 
 
 @pytest.mark.parametrize("stage", ["training", "refinement", "adaptation", "evaluation", "inference"])
-def test_an_output_folder_that_is_a_file(stage, tmp_path):
+def test_an_output_folder_that_is_a_file(stage, unread, tmp_path):
     (tmp_path / "file").write_text("mine")
     for folder in (tmp_path / "file", tmp_path / "file" / "out"):
         with pytest.raises(CallError, match=f"{folder} cannot be written to"):
-            run_stage(stage, dataset_dir=str(tmp_path), output_dir=str(folder), logging_file=False)
+            run_stage(stage, dataset_dir=unread, output_dir=str(folder), logging_file=False)
     assert (tmp_path / "file").read_text() == "mine"

@@ -139,7 +139,7 @@ def test_an_output_folder_that_leads_elsewhere_is_refused(part, settings, tmp_pa
     (tmp_path / "in" / "a.png").write_bytes(picture())
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / part).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(CallError, match=f"{part} is a link"):
+    with pytest.raises(CallError, match=f"{part} (is a link|was there before)"):
         run_stage("inference", dataset_dir=str(tmp_path / "in"), **settings)
     assert list((tmp_path / "elsewhere").iterdir()) == []
 

@@ -20,5 +20,6 @@ def names_of(root: Path) -> dict[str, str]:
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
-    """The content of each file below ``folder``, by its relative path."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """The content of each file below ``folder``, by its relative path, but for what marks a folder as the bundle's."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".fundus.")]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
