@@ -14,7 +14,7 @@ from monai.utils import ensure_tuple
 from bundle._root import BUNDLE_ROOT
 from bundle.arguments import settled
 from bundle.command_line import log_without_call_errors
-from bundle.errors import bare_call_errors
+from bundle.errors import CallError, bare_call_errors
 from bundle.io.output_folder import release
 from bundle.settings import check_overrides, known_keys
 
@@ -80,7 +80,12 @@ def run_stage(
         **overrides,
         **settled(keys),
     }
-    workflow = ConfigWorkflow(config_file=files, run_id=stage, **settings)
+    try:
+        workflow = ConfigWorkflow(config_file=files, run_id=stage, **settings)
+    except KeyError as error:
+        nested = [key for key in keys if "#" in key or "::" in key]
+        remedy = "A nested key is the path to it in the stage's config."
+        raise CallError(f"{stage} lacks a part of {', '.join(nested)} ({error.args[0]}).", remedy) from None
     if settings["logging_file"] is not False:
         log_without_call_errors()
     try:

@@ -46,7 +46,6 @@ def test_home_is_expanded_in_arguments_and_in_the_user_s_own_config(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["training"], "configs/train.json"),
         (["inference", "--dataset_dir", BUNDLE_ROOT / "docs" / "images", "2"], "'2' belongs to no key"),
         (["inference", "--output_dir"], "output_dir cannot be True"),
         (["inference", "--max_uncertainty", "0,05"], "max_uncertainty cannot be '0,05'"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from bundle.stages import exit_status
+from bundle.errors import CallError
+from bundle.stages import exit_status, run_stage
 
 
 def test_exit_status_is_1_if_something_was_unreadable():
@@ -12,3 +15,10 @@ def test_exit_status_is_1_if_something_was_unreadable():
     with pytest.raises(SystemExit) as raised:
         exit_status({"b": "empty"})
     assert raised.value.code == 1
+
+
+def test_a_nested_key_that_leads_nowhere_is_a_wrong_call(tmp_path):
+    wrong: dict[str, Any] = {"train#optimiser#lr": 1.0}
+    with pytest.raises(CallError, match="training lacks a part of train#optimiser#lr .*optimiser"):
+        run_stage("training", dataset_dir=tmp_path, output_dir=tmp_path / "out", **wrong)
+    assert not (tmp_path / "out").exists()

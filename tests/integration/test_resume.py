@@ -183,7 +183,7 @@ def test_a_killed_evaluation_continues_to_the_same_files(labelled, checkpoint, s
     assert sorted(whole) == ["metrics.csv", "metrics.json"]
     cut = tmp_path / "cut"
     kill_after(2, "evaluation", output_dir=str(cut), **settings)
-    assert sorted(path.name for path in cut.iterdir()) == [".evaluation"]
+    assert sorted(path.name for path in cut.iterdir()) == [".evaluation", ".fundus.json", ".fundus.lock"]
     # A label that was mended meanwhile is scored anew, here with the same result.
     (labelled / "label" / "2.png").touch()
     seen.clear()

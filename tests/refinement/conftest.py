@@ -38,7 +38,7 @@ def refine(network: DiscCupUNet, make_loader: Callable[..., DataLoader]) -> Call
         **settings: Any,
     ) -> PseudoLabelStore:
         store = PseudoLabelStore(folder, fingerprint)
-        pending = [items[i] for i in store.pending([item for item in items if item])] if None not in items else items
+        pending = [items[i] for i in store.pending(items)] if all(isinstance(item, dict) for item in items) else items
         arguments = {"passes": PASSES, "seed": 3, **THRESHOLDS, **settings}
         if pending:
             evaluator = RefinementEvaluator(

@@ -73,10 +73,10 @@ CURATED = [
     ),
     *_of(
         "bundle/adaptation/norm_statistics.py",
-        ("value.lerp_(source[name], 1 - share)", "value.lerp_(source[name], share)"),
-        ('name.endswith((".running_mean", ".running_var")) and', 'name.endswith(".running_mean") and'),
-        ("    network.eval()\n", ""),
-        ("        network.load_state_dict(source)\n", ""),
+        ("lerp_(target.to(own), share)", "lerp_(target.to(own), 1 - share)"),
+        ("variance + mean.square())", "variance)"),
+        ("squares / pixels - mean.square()", "squares / pixels"),
+        ("layer.load_state_dict(buffers, strict=False)", "pass"),
     ),
     *_of(
         "bundle/adaptation/result.py",
