@@ -144,7 +144,7 @@ class DiscViewd(MapTransform, InvertibleTransform):
         if self.view == "crop" or self.locate is None:
             left, top, side, view, confidence = self.box(image)
         else:
-            disc = self.locate(image)
+            disc = self._found(d)
             left, top, side, view, confidence = self._box(image, disc)
         known = {"view": view, "disc_confidence": confidence}
         if disc is not None:
@@ -161,6 +161,10 @@ class DiscViewd(MapTransform, InvertibleTransform):
             if isinstance(d[key], MetaTensor):
                 d[key].meta.update(known)
         return d
+
+    def _found(self, data: Mapping[Hashable, Any]) -> DiscLocation | None:
+        """Where the disc lies in the image of the first key."""
+        return self.locate(data[self.first_key(data)]) if self.locate else None
 
     def _resized(self, key: Hashable, square: torch.Tensor) -> torch.Tensor:
         """The view, traced as one step from ``square`` (C x side x side)."""
