@@ -18,15 +18,13 @@ from PIL import Image
 from scipy import ndimage
 from skimage import draw
 
-from bundle.data.listing import list_photographs
-from bundle.data.splits import split_source
 from bundle.errors import CallError
 from bundle.io.files import atomic_write
 from bundle.locator.search import MIN_PIXELS, padded_square
 from bundle.synthetic.cameras import CAMERA_STYLES
 from bundle.synthetic.phantoms.photographs import make_crop, make_photograph
 
-__all__ = ["EXAMPLE_KINDS", "RandDiscViewd", "source_items", "write_examples"]
+__all__ = ["EXAMPLE_KINDS", "RandDiscViewd", "write_examples"]
 
 EXAMPLE_KINDS = ("photograph", "crop", "no_disc", "clutter")
 """Kinds of examples: whole photographs and crops with a disc, photographs without one, pictures without an eye."""
@@ -108,54 +106,8 @@ class RandDiscViewd(RandomizableTransform, MapTransform):
         return d
 
 
-def source_items(
-    dataset_dir: str | Path,
-    sources: Sequence[str],
-    held_out: Mapping[str, float] | None = None,
-    weights: Mapping[str, float] | None = None,
-    most: int = 100,
-    seed: int = 0,
-) -> list[dict[str, Any]]:
-    """List the labelled photographs of several folders.
-
-    Args:
-        dataset_dir: the folder that contains the sources.
-        sources: folders relative to ``dataset_dir``, each with ``image`` and ``label``.
-        held_out: for each source the share of photographs to leave out, in [0, 1), because another training validates
-            on them (``split_source``).
-        weights: for each source the relative frequency with which one of its photographs is drawn; 1 by default.
-        most: largest number of photographs per source, which are spread evenly over the sorted names.
-        seed: seed of ``split_source``.
-
-    Returns:
-        One dict per photograph with ``image``, ``label``, ``name`` and ``weight``.
-
-    Raises:
-        CallError: a folder, its photographs or a label is missing.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for kind, mode in (("image", "RGB"), ("label", "L")):
-        ...         (Path(folder) / "clinic" / kind).mkdir(parents=True)
-        ...         Image.new(mode, (32, 32)).save(Path(folder) / "clinic" / kind / "eye.png")
-        ...     items = source_items(folder, ["clinic"], weights={"clinic": 2.0})
-        >>> len(items), items[0]["weight"]
-        (1, 2.0)
-    """
-    held_out, weights = dict(held_out or {}), dict(weights or {})
-    items: list[dict[str, Any]] = []
-    for source in sources:
-        found = list_photographs(Path(dataset_dir) / source, labels="required")
-        if held_out.get(source):
-            found = split_source(found, held_out[source], seed)[0]
-        chosen = np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int))
-        items += [{**found[i], "weight": weights.get(source, 1.0)} for i in chosen]
-    return items
-
-
 def write_examples(
-    folder: str | Path, counts: Mapping[str, int], size: int = 640, seed: int = 0
+    folder: str | Path, counts: Mapping[str, int], size: int = 640, seed: int = 0, share: float = 1.0
 ) -> list[dict[str, Any]]:
     """Write synthetic pictures with labels of the disc, unless they exist already, and list them.
 
@@ -165,9 +117,10 @@ def write_examples(
         counts: number of pictures of each of ``EXAMPLE_KINDS``.
         size: width of the pictures in pixels, at least 64.
         seed: the same seed gives the same pictures.
+        share: their part of all draws in training, see ``Source``.
 
     Returns:
-        One dict per picture with ``image``, ``label``, ``name`` and ``weight``, which is 1.
+        One dict per picture with ``image``, ``label``, ``name`` and ``weight``.
 
     Raises:
         CallError: ``counts`` has an unknown kind.
@@ -191,7 +144,7 @@ def write_examples(
                 for path, pixels in zip(item.values(), _example(kind, number, size, seed), strict=True):
                     with atomic_write(path) as temporary:
                         Image.fromarray(pixels).save(temporary)
-            items.append({**item, "name": name, "weight": 1.0})
+            items.append({**item, "name": name, "weight": share / sum(counts.values())})
     return items
 
 

@@ -18,8 +18,8 @@ class PartialDiceCELoss(nn.Module):
 
     Where a label leaves two classes open, the probability that counts is the sum of both (the marginal loss of Shi et
     al., Medical Image Analysis 70, 2021); an unlabelled pixel counts for nothing, and a photograph without a labelled
-    pixel adds zero to both sums. With labels of background, rim and cup alone, the loss is ``DiceCELoss(to_onehot_y=True,
-    softmax=True)``.
+    pixel adds zero to both sums. With labels of background, rim and cup alone, the loss is
+    ``DiceCELoss(to_onehot_y=True, softmax=True)``.
 
     Args:
         lambda_dice: weight of the Dice loss.

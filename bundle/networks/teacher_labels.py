@@ -21,8 +21,8 @@ class TeacherLabels:
     et al., arXiv 2001.07685, with the mean teacher of Tarvainen and Valpola, arXiv 1703.01780).
 
     Args:
-        teacher: gives logits B x 3 x W x H of images; it should be in evaluation mode, such as the moving average of the
-            weights that are trained.
+        teacher: gives logits B x 3 x W x H of images, in evaluation mode; such as the moving average of the weights
+            that are trained.
         confidence: probability, in [0, 1], from which on the teacher's class is a label; other pixels stay unlabelled.
         plain_key: the batch's entry that holds the picture that the teacher sees.
 
