@@ -50,8 +50,8 @@ class LabelledDiscViewd(DiscViewd):
         >>> data = {"image": torch.zeros(3, 60, 40), "label": torch.zeros(1, 60, 40)}
         >>> data["label"][0, 20:26, 10:16] = 1
         >>> view = LabelledDiscViewd(("image", "label"), size=16, view="photograph", locate=lambda image: None)
-        >>> view(data)["label"].mean() > 0.25
-        metatensor(True)
+        >>> bool(view(data)["label"].any())  # where the search finds nothing
+        True
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

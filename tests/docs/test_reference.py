@@ -77,7 +77,7 @@ def test_what_adaptation_and_refinement_write_is_described(tmp_path):
 def known_flags() -> set[str]:
     """Every key that some command of the project takes."""
     keys = set(SETTINGS) | set(Recipe.__dataclass_fields__)
-    for name in (*STAGES.values(), "train_locator"):
+    for name in (*STAGES.values(), "train_locator", "train_many"):
         keys |= set(json.loads((BUNDLE_ROOT / "configs" / f"{name}.json").read_text(encoding="utf-8")))
     programs = [*(BUNDLE_ROOT / "bundle").rglob("*.py"), *(BUNDLE_ROOT / "scripts").glob("*.py")]
     programs += (BUNDLE_ROOT / "tests" / "robustness").glob("*.py")

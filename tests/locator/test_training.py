@@ -15,7 +15,7 @@ from PIL import Image
 
 from bundle.errors import CallError
 from bundle.locator.search import load_locator
-from bundle.locator.training import EXAMPLE_KINDS, RandDiscViewd, source_items, write_examples
+from bundle.locator.training import EXAMPLE_KINDS, RandDiscViewd, write_examples
 from bundle.stages import BUNDLE_ROOT
 from bundle.synthetic.phantoms.photographs import write_dataset
 from tests.support.ellipses import picture
@@ -62,6 +62,7 @@ def test_examples_are_written_once_with_labels(tmp_path: Path) -> None:
         image, label = np.asarray(Image.open(item["image"])), np.asarray(Image.open(item["label"]))
         assert image.shape == (*label.shape, 3)
         assert (label > 0).any() == item["name"].startswith(("photograph", "crop"))
+    assert [item["weight"] for item in items] == [1 / 8] * 8
     removed = Path(items[-1]["label"])
     removed.unlink()
     assert write_examples(tmp_path, counts, size=96) == items
@@ -70,26 +71,13 @@ def test_examples_are_written_once_with_labels(tmp_path: Path) -> None:
         write_examples(tmp_path, {"clouds": 1})
 
 
-def test_source_items_leave_out_what_is_held_out(tmp_path: Path) -> None:
-    write_dataset(tmp_path / "a", 10, kind="crop", size=32)
-    write_dataset(tmp_path / "b", 3, kind="crop", size=32)
-    items = source_items(tmp_path, ["a", "b"], held_out={"a": 0.2}, weights={"b": 2.0}, most=5)
-    assert len(items) == 5 + 3
-    assert [item["weight"] for item in items] == [1.0] * 5 + [2.0] * 3
-    everything = source_items(tmp_path, ["a"], held_out={"a": 0.2})
-    assert len(everything) == 8
-    assert {item["image"] for item in items[:5]} < {item["image"] for item in everything}
-    with pytest.raises(CallError, match="missing"):
-        source_items(tmp_path, ["missing"])
-
-
 def overrides(folder: Path) -> dict[str, Any]:
     return {
         "bundle_root": str(BUNDLE_ROOT),
         "dataset_dir": str(folder),
         "output_dir": str(folder / "out"),
-        "sources": ["set"],
-        "validation_sources": ["set"],
+        "sources": {"set": {}},
+        "validation_sources": {"set": {}},
         "examples": {"clutter": 1, "no_disc": 1},
         "example_size": 96,
         "image_size": 64,
@@ -124,5 +112,5 @@ def test_the_config_trains_a_network_that_the_locator_loads(tmp_path: Path) -> N
 
 def test_the_config_never_trains_on_the_camera_that_is_adapted_to() -> None:
     config = json.loads((BUNDLE_ROOT / "configs" / "train_locator.json").read_text(encoding="utf-8"))
-    assert not any("drishti" in source for source in config["sources"] + config["validation_sources"])
+    assert not any("drishti" in source for source in [*config["sources"], *config["validation_sources"]])
     assert not set(config["sources"]) & set(config["validation_sources"])
