@@ -25,6 +25,9 @@ MIN_PIXELS = 12
 # The first search has a confidence of about 0.9 for discs in blurred photographs, and up to 0.8 for false findings.
 # With this factor, the usual threshold of 0.5 separates the two.
 _UNCONFIRMED = 0.6
+# Smallest diameter of a disc that a second search confirms, as a share of ``min_diameter``: discs of ultra-wide fields
+# take 3 % of the picture.
+_CONFIRMED = 0.65
 # Requirements for a second disc. The two eyes of a person look alike; exudates and reflections are smaller, have lower
 # probabilities or ragged outlines.
 _LIKE_AREA, _LIKE_MEAN, _LIKE_SOLIDITY = 0.3, 0.87, 0.85
@@ -95,6 +98,9 @@ class DiscLocator:
     disc is small in the picture, a second search follows in a square around it, four diameters wide. If the second
     search finds no disc there, or a different one, the first result is kept with 0.6 times its confidence.
 
+    If the first search finds none, as in an ultra-wide field, in which the disc takes a thirtieth of the picture, tiles
+    that overlap by half are searched; a disc in one of them counts only if a search around it confirms it.
+
     The confidence is the product of three factors, each 1 for a clear disc: the mean probability within the component,
     the component's share of all pixels that were segmented as disc, and the ratio of its area to that of its convex
     hull. If a second component looks like a disc of similar size, as in a picture of two eyes, it does not lower the
@@ -104,10 +110,12 @@ class DiscLocator:
         network: returns logits of background and disc, B x 2 x size x size.
         size: side of the network's input in pixels, a multiple of 32.
         min_confidence: smallest confidence of a result, in [0, 1]; below it no disc is reported.
-        min_diameter: smallest diameter of a disc, as a share of the photograph's longer side.
+        min_diameter: smallest diameter of a disc, as a share of the photograph's longer side; of one that a second
+            search confirms, 0.65 times it.
         max_diameter: largest diameter of a disc, likewise; a component that fills nearly the whole picture is no disc.
         second_look_below: diameter below which the second search takes place, as a share of the photograph's longer
             side; 0 for no second search.
+        tiles: number of tiles that lie side by side along the photograph's longer side; 0 for no search in tiles.
         device: where the network runs.
 
     Example:
@@ -129,6 +137,7 @@ class DiscLocator:
         min_diameter: float = 0.04,
         max_diameter: float = 1.05,
         second_look_below: float = 0.2,
+        tiles: int = 2,
         device: torch.device | str = "cpu",
     ) -> None:
         self.network = network.to(device).eval()
@@ -138,6 +147,7 @@ class DiscLocator:
         self.min_diameter = min_diameter
         self.max_diameter = max_diameter
         self.second_look_below = second_look_below
+        self.tiles = tiles
         self.device = device
 
     def __call__(self, image: torch.Tensor) -> DiscLocation | None:
@@ -153,27 +163,52 @@ class DiscLocator:
         width, height = picture.shape[1:]
         whole = max(width, height)
         disc = self._look(picture, (width - whole) // 2, (height - whole) // 2, whole)
-        if disc is not None and disc.diameter < self.second_look_below * whole:
-            disc = self._look_again(picture, disc)
-        if disc is None or disc.confidence < self.min_confidence:
+        if disc is None:
+            return self._in_tiles(picture)
+        if disc.confidence < self.min_confidence:
             return None
-        return disc if self.min_diameter * whole <= disc.diameter <= self.max_diameter * whole else None
+        least = self.min_diameter * whole
+        if disc.diameter < self.second_look_below * whole:
+            confirmed = self._confirmed(picture, disc)
+            # Kept, because in a blurred photograph a disc is harder to recognise in the magnified view.
+            disc = confirmed or replace(disc, confidence=_UNCONFIRMED * disc.confidence)
+            least *= _CONFIRMED if confirmed else 1
+        if disc.confidence < self.min_confidence:
+            return None
+        return disc if least <= disc.diameter <= self.max_diameter * whole else None
 
-    def _look_again(self, picture: torch.Tensor, first: DiscLocation) -> DiscLocation:
-        """The disc found by the second search; ``first`` with less confidence if that does not confirm it."""
+    def _in_tiles(self, picture: torch.Tensor) -> DiscLocation | None:
+        """The disc that is found in a tile and confirmed; of several the one with the highest confidence."""
+        width, height = picture.shape[1:]
+        whole = max(width, height)
+        side = -(-whole // self.tiles) if self.tiles else whole
+        if not self.size <= side < whole:
+            # A tile would show no more than the first search saw.
+            return None
+        corners = [_corners(length, side) for length in (width, height)]
+        looks = [self._look(picture, x, y, side) for x in corners[0] for y in corners[1]]
+        candidates = [disc for disc in looks if disc is not None and disc.confidence >= self.min_confidence]
+        for disc in sorted(candidates, key=lambda disc: -disc.confidence):
+            found = self._confirmed(picture, disc)
+            if found is not None and _CONFIRMED * self.min_diameter <= found.diameter / whole <= self.second_look_below:
+                return found
+        return None
+
+    def _confirmed(self, picture: torch.Tensor, first: DiscLocation) -> DiscLocation | None:
+        """The disc in a square around ``first``; None if the search there finds none or a different one."""
         side = max(MIN_PIXELS, round(4 * first.diameter))
         second = self._look(picture, round(first.x - side / 2), round(first.y - side / 2), side)
         if (
             second is not None
+            and second.confidence >= self.min_confidence
             and math.dist((first.x, first.y), (second.x, second.y)) < first.diameter / 2
             and 0.6 < second.diameter / first.diameter < 1.6
         ):
             return replace(second, rival=first.rival)
-        # Kept, because in a blurred photograph a disc is harder to recognise in the magnified view.
-        return replace(first, confidence=_UNCONFIRMED * first.confidence)
+        return None
 
     def _look(self, picture: torch.Tensor, left: int, top: int, side: int) -> DiscLocation | None:
-        """The disc in a square of ``picture``, in pixels of ``picture``; None if the confidence is too low."""
+        """What most looks like a disc in a square of ``picture``, in pixels of ``picture``; None if nothing does."""
         view = padded_square(picture, left, top, side, self.size)
         p = self._disc_probability(view)
         components, count = measure.label(p >= 0.5, return_num=True)
@@ -187,8 +222,6 @@ class DiscLocator:
         scale = side / self.size
         called_disc = (p >= 0.5).sum() - sum(rival.area for rival in rivals)
         confidence = found.intensity_mean * found.area / called_disc * found.area / found.area_convex
-        if confidence < self.min_confidence:
-            return None
         return DiscLocation(
             # Resizing maps outer edges onto each other; pixel centres lie half a pixel inside the edges.
             x=float(left + (x + 0.5) * scale - 0.5),
@@ -204,6 +237,14 @@ class DiscLocator:
         with torch.inference_mode():
             p = self.network(scaled).softmax(dim=1)[0, 1]
         return np.asarray(p.float().cpu())
+
+
+def _corners(length: int, side: int) -> list[int]:
+    """Where tiles begin that overlap by half and cover a length together, in pixels; negative if one is enough."""
+    if length <= side:
+        return [(length - side) // 2]
+    count = math.ceil(2 * (length - side) / side)
+    return [round(step * (length - side) / count) for step in range(count + 1)]
 
 
 def _is_like(region: Any, largest: Any) -> bool:

@@ -176,6 +176,41 @@ class NothingFromCloseBy(BrightIsDisc):
         return logits
 
 
+@pytest.mark.parametrize("place", [(80.0, 90.0), (1300.0, 650.0), (2500.0, 1200.0)], ids=["corner", "middle", "other"])
+def test_a_disc_too_small_for_the_first_look_is_found_in_a_tile(place: tuple[float, float]) -> None:
+    photograph = picture(2600, 1300, (*place, 30.0, 30.0))
+    disc = locate(photograph, min_diameter=0.015)
+    assert disc is not None
+    assert (disc.x, disc.y) == pytest.approx(place, abs=1.5)
+    assert disc.diameter == pytest.approx(30, rel=0.1)
+    assert locate(photograph, min_diameter=0.015, tiles=0) is None
+    assert locate(photograph, min_diameter=0.04) is None
+
+
+def test_a_small_disc_counts_if_a_second_look_confirms_it() -> None:
+    """A disc of 3 % of the picture's side, as in an ultra-wide field."""
+    disc = locate(picture(2000, 2000, (600.0, 900.0, 60.0, 60.0)))
+    assert disc is not None
+    assert disc.diameter == pytest.approx(60, rel=0.05)
+    assert locate(picture(2000, 2000, (600.0, 900.0, 60.0, 60.0)), second_look_below=0.0) is None
+
+
+def test_tiles_find_nothing_that_a_closer_look_does_not_confirm() -> None:
+    """A network that sees a small disc in the middle of whatever it is shown."""
+
+    class Middle(torch.nn.Module):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            disc = torch.full_like(inputs[:, :1], -9.0)
+            if calls:
+                disc[..., 120:130, 120:130] = 9.0
+            calls.append(1)
+            return torch.cat((torch.zeros_like(disc), disc), dim=1)
+
+    calls: list[int] = []
+    assert DiscLocator(Middle())(torch.zeros(3, 2000, 2000)) is None
+    assert len(calls) == 1 + 9 + 9
+
+
 @pytest.mark.parametrize("part", [False, True])
 def test_a_finding_that_the_second_look_does_not_confirm_is_less_sure(part: bool) -> None:
     image = picture(600, 500, (300, 200, 60, 60))
