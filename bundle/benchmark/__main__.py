@@ -94,7 +94,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--ablation_seeds", default="0,1")
     parser.add_argument("--images", type=int, help="at most so many photographs of each set")
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="source model; default: the shipped one")
+    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="source model; default: models/refuge.pt")
     parser.add_argument("--image_size", type=int, default=IMAGE_SIZE, help="pixels a side that the model sees")
     parser.add_argument("--record", type=Path, help="a .tar.xz of what the runs left, read and brought up to date")
     parser.add_argument("--beside", type=Path, help="output folder of runs with another source model, for the page")

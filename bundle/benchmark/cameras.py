@@ -25,13 +25,13 @@ import torch
 from bundle.benchmark.agreement import Agreement, agreement, bland_altman
 from bundle.benchmark.execution import stage
 from bundle.benchmark.markdown import NONE, points, table
-from bundle.benchmark.setup import chosen_photographs, provenance
+from bundle.benchmark.setup import CHECKPOINT, chosen_photographs, provenance
 from bundle.io.files import atomic_write
 from bundle.stages import BUNDLE_ROOT
 
 __all__ = ["CAMERAS", "Scored", "main"]
 
-SINGLE = BUNDLE_ROOT / "models" / "refuge.pt"
+SINGLE = CHECKPOINT
 ALL = BUNDLE_ROOT / "models" / "model.pt"
 CONFIGS = [str(BUNDLE_ROOT / "configs" / name) for name in ("train.json", "train_many.json")]
 

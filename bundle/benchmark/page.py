@@ -72,7 +72,7 @@ def _introduction(missing: Sequence[str], facts: Mapping[str, Any]) -> list[str]
     lines = [
         "# Benchmark",
         "",
-        "Written by `make benchmark DATA=folder`; nothing here is typed. The shipped model (source: REFUGE) is adapted",
+        "Written by `make benchmark DATA=folder`; nothing here is typed. The model of one camera, `models/refuge.pt`, is adapted",
         "to photographs of a target without their labels, and scored on other photographs of the same target. The last",
         "epoch counts. No setting here is chosen by labels of Drishti-GS; those of `plus`, and some learning rates of",
         "its peers, were chosen on made-up targets, which therefore flatter `plus`. Dice is in percent, and so is a",
@@ -89,7 +89,7 @@ def _introduction(missing: Sequence[str], facts: Mapping[str, Any]) -> list[str]
         some = ", ".join(f"`{name}`" for name in missing[:LISTED]) + (", ..." if len(missing) > LISTED else "")
         lines += [f"**{len(missing)} planned runs have no result yet:** {some}. The same command runs them.", ""]
     lines += [
-        "`source` is the shipped model as it is. `supervised` is the ceiling: the shipped model trained on with the",
+        "`source` is that model as it is. `supervised` is the ceiling: the same model trained on with the",
         "labels of the very photographs that the others adapt to without them. Between the two are the recipes of",
         f"`configs/adapt.json`: [their page]({RECIPES}) says what each does.",
         "",

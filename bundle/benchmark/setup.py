@@ -19,7 +19,8 @@ from bundle.stages import BUNDLE_ROOT
 
 __all__ = ["CHECKPOINT", "IMAGE_SIZE", "Setup", "chosen_photographs", "provenance"]
 
-CHECKPOINT = BUNDLE_ROOT / "models" / "model.pt"
+CHECKPOINT = BUNDLE_ROOT / "models" / "refuge.pt"
+"""The model of one camera, to which every other one here is new."""
 IMAGE_SIZE: int = CONFIG["image_size"]
 Labels = Literal["none", "optional", "required"]
 

@@ -35,13 +35,13 @@ def replace_summary(page: Path, results: Results) -> None:
 
 
 def summary(results: Results) -> str:
-    """The short table: shipped model, best published recipe, ``grad_cl`` and ``plus`` on the real target."""
+    """The short table: one-camera model, best published recipe, ``grad_cl`` and ``plus`` on the real target."""
     header = ["Dice in percent", "disc Dice", "cup Dice", "mean Dice", "vCDR error", "gap closed"]
     rows = []
     for run in results.of(REAL, SOURCE)[:1]:
         if run.forgotten:
-            rows.append(["REFUGE held out (the source), shipped model", *_cells([run.forgotten]), NONE])
-    names = {SOURCE: "shipped model"}
+            rows.append(["REFUGE held out (the source), one-camera model", *_cells([run.forgotten]), NONE])
+    names = {SOURCE: "one-camera model"}
     for recipe in dict.fromkeys((results.best_peer(), "grad_cl", PLUS)):
         best = " (best published peer)" if recipe == results.best_peer() else ""
         names |= {recipe: f"adapted by `{recipe}`{best}"} if recipe else {}
@@ -70,7 +70,7 @@ def replace_eval_metrics(metadata: Path, results: Results) -> None:
 
 
 def eval_metrics(results: Results) -> dict[str, float]:
-    """Dice and vCDR error, averaged over seeds, of the shipped model on both cameras and after adapting with ``plus``.
+    """Dice and vCDR error, averaged over seeds, of the one-camera model on both cameras and after adapting with ``plus``.
 
     Raises:
         ValueError: one of them was not measured.

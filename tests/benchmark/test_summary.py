@@ -24,7 +24,7 @@ def test_the_summary_goes_between_the_markers(results, tmp_path):
     assert text.count(" | 70 % |\n") == text.count(" | 0 % |\n") == 1
     assert text.count("Drishti-GS test") == 3
     assert "`grad_cl` (best published peer)" in text
-    assert "REFUGE held out (the source), shipped model | 96.0 | 80.0 | 88.0 |" in text
+    assert "REFUGE held out (the source), one-camera model | 96.0 | 80.0 | 88.0 |" in text
     page.write_text("no place")
     with pytest.raises(ValueError, match="has no"):
         replace_summary(page, results)

@@ -132,7 +132,7 @@ def test_scores_are_those_of_the_model_card():
     assert header[1:] == ["disc Dice", "cup Dice", "mean Dice", "vCDR error", "gap closed"]
     for name, start in (
         ("refuge_held_out", "REFUGE held out"),
-        ("drishti_gs_source", "Drishti-GS test (another camera), shipped model"),
+        ("drishti_gs_source", "Drishti-GS test (another camera), one-camera model"),
         ("drishti_gs_plus", "Drishti-GS test (another camera), adapted by `plus`"),
     ):
         (cells,) = [cells[1:5] for cells in table if cells[0].startswith(start)]
