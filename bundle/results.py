@@ -17,6 +17,7 @@ from bundle.morphometry.cup_disc import Measurements
 from bundle.morphometry.laterality import Laterality
 from bundle.morphometry.rims import Rims
 from bundle.networks.unet import DiscCupUNet
+from bundle.uncertainty.interval import Interval
 
 __all__ = ["STATUSES", "Adaptation", "Model", "Segmentation", "count_statuses", "photograph_count", "summary_line"]
 
@@ -36,6 +37,8 @@ class Segmentation:
         measurements: cup-to-disc ratios and sizes; NaN without a disc.
         rims: widths of the rim, and which eye it is; NaN without a cup.
         uncertainty: 0 to 1, the larger the poorer the contours are likely to be; NaN without a disc.
+        vcdr_interval: where a reader's vertical ratio lies with 90 % probability (or as was asked for); NaN where it is
+            not known.
 
     Raises:
         ValueError: if the status is none of ``STATUSES``.
@@ -52,6 +55,7 @@ class Segmentation:
     measurements: Measurements = Measurements()
     rims: Rims = Rims()
     uncertainty: float = math.nan
+    vcdr_interval: Interval = Interval()
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
@@ -66,6 +70,7 @@ class Segmentation:
             "measurements": asdict(self.measurements),
             "rims": asdict(self.rims),
             "uncertainty": self.uncertainty,
+            "vcdr_interval": list(self.vcdr_interval),
         }
 
     @classmethod
@@ -73,7 +78,8 @@ class Segmentation:
         """The result that ``to_json`` was called on, without its label."""
         rims = {**content["rims"], "laterality": Laterality(*content["rims"]["laterality"])}
         measurements = Measurements(**content["measurements"])
-        return cls(**{**content, "measurements": measurements, "rims": Rims(**rims)})
+        interval = Interval(*content["vcdr_interval"])
+        return cls(**{**content, "measurements": measurements, "rims": Rims(**rims), "vcdr_interval": interval})
 
 
 @dataclass(frozen=True, eq=False)

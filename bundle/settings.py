@@ -178,6 +178,7 @@ SETTINGS: dict[str, Setting] = {
     "min_confidence": Setting("Confidence of the search below which a photograph is marked `review`.", "number", 0, 1),
     "min_sharpness": Setting("Sharpness below which a photograph is marked `review`; 0 turns it off.", "number", 0),
     "max_distance": Setting("Distance to the training data above which a photograph is marked `review`.", "number", 0),
+    "interval_coverage": Setting("Probability that a reader's vCDR lies in its interval.", "number", above=0, below=1),
     "guess_eye": Setting("Guess which eye it is where the file does not say.", "yes or no"),
     "rim_sector": Setting("Angle over which a rim's width is averaged.", "number", most=90, above=0, unit="degrees"),
     "mask_format": Setting("Format of the masks.", "text", choices=("png", "nifti", "dicom_seg")),

@@ -70,7 +70,7 @@ def replace_eval_metrics(metadata: Path, results: Results) -> None:
 
 
 def eval_metrics(results: Results) -> dict[str, float]:
-    """Dice and vCDR error, averaged over seeds, of the one-camera model on both cameras and after adapting with ``plus``.
+    """Dice and vCDR error, averaged over seeds, of the one-camera model on both cameras, and adapted with ``plus``.
 
     Raises:
         ValueError: one of them was not measured.

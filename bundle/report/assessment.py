@@ -13,6 +13,7 @@ from bundle.morphometry.laterality import Laterality, guess_laterality
 from bundle.morphometry.rims import measure_rims
 from bundle.report.prediction import Prediction
 from bundle.results import Segmentation
+from bundle.uncertainty.interval import Interval, RatioInterval
 from bundle.uncertainty.sharpness import sharpness
 
 __all__ = ["Assessor"]
@@ -34,6 +35,7 @@ class Assessor:
         max_distance: so is one farther from the training data (``norm_distance``); infinity for none.
         guess_eye: whether to guess which eye it is where neither the file nor its name says.
         rim_sector: angle over which a rim's width is averaged, in degrees, above 0 and up to 90.
+        interval: gives the interval of a vertical ratio; None for none.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Assessor:
         max_distance: float = math.inf,
         guess_eye: bool = True,
         rim_sector: float = 30.0,
+        interval: RatioInterval | None = None,
     ) -> None:
         self.root = None if dataset_dir is None else Path(dataset_dir).expanduser().absolute()
         self.max_uncertainty = max_uncertainty
@@ -55,20 +58,26 @@ class Assessor:
         self.max_distance = max_distance
         self.guess_eye = guess_eye
         self.rim_sector = rim_sector
+        self.interval = interval
 
     def __call__(self, prediction: Prediction) -> Segmentation:
         """The result of a photograph that was segmented."""
         label, borders = prediction.label, prediction.borders
         found = borders.box is not None
         reasons = self._reasons(prediction) if found else ["no optic disc found"]
+        measurements = measure(label, borders=borders)
+        uncertainty = max(self._uncertainties(prediction)) if found else math.nan
+        # Without a cup there is a ratio of 0 but nothing that was measured.
+        known = self.interval is not None and measurements.vcdr > 0
         return Segmentation(
             image=self._relative(prediction.path),
             status="no_disc" if not found else "review" if reasons else "ok",
             reason="; ".join(reasons),
             label=label,
-            measurements=measure(label, borders=borders),
+            measurements=measurements,
             rims=measure_rims(label, self._laterality(prediction), self.rim_sector, borders),
-            uncertainty=max(self._uncertainties(prediction)) if found else math.nan,
+            uncertainty=uncertainty,
+            vcdr_interval=self.interval(measurements.vcdr, uncertainty) if self.interval and known else Interval(),
         )
 
     def unreadable(self, path: str | Path, reason: str) -> Segmentation:

@@ -17,6 +17,7 @@ from PIL import Image
 from bundle.io.files import atomic_write
 from bundle.morphometry.rims import Rims
 from bundle.report.histogram import histogram_svg
+from bundle.report.interval_bar import interval_bar
 from bundle.report.markup import DASH, html_text, shown_number
 from bundle.report.outlines import Outlines
 from bundle.report.pictures import Pictures
@@ -80,6 +81,7 @@ def _card(result: Segmentation, pictures: Pictures) -> dict[str, str]:
         "empty": "" if pictures.jpeg else " empty",
         "reason": f'<p class="reason">{html_text(result.reason)}</p>' if result.reason.strip() else "",
         "vcdr": shown_number(measured.vcdr, 2),
+        "interval": interval_bar(measured.vcdr, result.vcdr_interval),
         "hcdr": shown_number(measured.hcdr, 2),
         "area_cdr": shown_number(measured.area_cdr, 2),
         "disc_height": shown_number(measured.disc_height_px, 1, "\u00a0px"),

@@ -39,6 +39,8 @@ RIM_COLUMNS = (
     "rim_temporal_px",
     "rim_left_px",
     "rim_right_px",
+    "vcdr_low",
+    "vcdr_high",
 )
 _DECIMALS = {"vcdr": 4, "hcdr": 4, "area_cdr": 4, "disc_x": 2, "disc_y": 2, "disc_height_px": 2, "cup_height_px": 2}
 """Of each measurement."""
@@ -50,7 +52,7 @@ def write_report_table(path: Path, results: Iterable[Segmentation]) -> None:
 
 
 def write_measurements_table(path: Path, results: Iterable[Segmentation]) -> None:
-    """Write ``measurements.csv``: a row for each photograph with its rims and which eye it is."""
+    """Write ``measurements.csv``: a row for each photograph: its rims, which eye it is, the interval of its vCDR."""
     _write_csv(path, RIM_COLUMNS, map(_rim_cells, results))
 
 
@@ -73,7 +75,8 @@ def _report_cells(result: Segmentation) -> list[str]:
 def _rim_cells(result: Segmentation) -> list[str]:
     rims = result.rims
     widths = (rims.inferior, rims.superior, rims.nasal, rims.temporal, rims.left, rims.right)
-    return [_text(result.image), *rims.laterality, *(_number(width, 2) for width in widths)]
+    ends = (_number(end, 4) for end in result.vcdr_interval)
+    return [_text(result.image), *rims.laterality, *(_number(width, 2) for width in widths), *ends]
 
 
 def _number(value: float, decimals: int) -> str:

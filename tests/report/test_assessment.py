@@ -17,6 +17,7 @@ from bundle.morphometry.laterality import Laterality
 from bundle.report.assessment import Assessor
 from bundle.report.prediction import Prediction
 from bundle.results import Segmentation
+from bundle.uncertainty.interval import RatioInterval
 
 WIDTH, HEIGHT = 60, 40
 COLOUR = torch.tensor([150.0, 80.0, 40.0])[:, None, None]
@@ -179,6 +180,23 @@ def test_a_result_comes_back_from_json_without_its_label() -> None:
         # NaN equals nothing, not even itself.
         assert repr(back.to_json()) == repr(result.to_json())
         assert repr((back.measurements, back.rims)) == repr((result.measurements, result.rims))
+
+
+def test_a_measured_ratio_has_its_interval_and_one_without_a_cup_has_none() -> None:
+    interval = RatioInterval.of({"floor": 0.05, "slope": 1.0, "scores": np.linspace(-1, 2, 99).tolist()})
+    sure, unsure, scaled = (
+        assess(predicted(DISC, CUP, expected_dice=dice), interval=interval, uncertainty_scale=scale)
+        for dice, scale in (((0.97, 0.95), 1.0), ((0.97, 0.9), 1.0), ((0.97, 0.95), 0.5))
+    )
+    assert sure.vcdr_interval == interval(sure.measurements.vcdr, sure.uncertainty)
+    assert sure.vcdr_interval.low < sure.measurements.vcdr < sure.vcdr_interval.high
+    assert unsure.vcdr_interval.high > sure.vcdr_interval.high
+    # A model that grew surer of itself by adapting gets no narrower intervals for it.
+    assert scaled.vcdr_interval == pytest.approx(unsure.vcdr_interval)
+    for without in (assess(predicted(DISC), interval=interval), assess(predicted(), interval=interval)):
+        assert all(map(math.isnan, without.vcdr_interval))
+    back = Segmentation.from_json(json.loads(json.dumps(sure.to_json())))
+    assert back.vcdr_interval == sure.vcdr_interval
 
 
 def test_an_unknown_status_is_refused() -> None:
