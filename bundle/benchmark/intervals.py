@@ -4,8 +4,8 @@
 
 Takes the models of ``bundle.benchmark.cameras`` from the same output folder: on a real camera the model that was
 trained without it speaks, before and after it adapted; on made-up ones, shifts of held-out photographs, the shipped
-model. Only evaluation reads labels. What exists in the output folder is not computed again. Prints, for each camera, how often an
-interval that was calibrated on all other cameras holds, and writes the calibration on all of them.
+model. Only evaluation reads labels. What exists in the output folder is not computed again. Prints, for each camera,
+how often an interval that was calibrated on all other cameras holds, and writes the calibration on all of them.
 """
 
 from __future__ import annotations

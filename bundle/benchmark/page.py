@@ -76,8 +76,8 @@ def _introduction(missing: Sequence[str], facts: Mapping[str, Any]) -> list[str]
         "is adapted to photographs of a target without their labels, and scored on other photographs of the same",
         "target. The last epoch counts. No setting here is chosen by labels of Drishti-GS; those of `plus`, and some",
         "learning rates of its peers, were chosen on made-up targets, which therefore flatter `plus`. Dice is in",
-        "percent, and so is a point; ± is the standard deviation over seeds. Recipes are as they were at the commits that the last section",
-        f"names; what has changed in `plus` since is in [history_of_plus.md]({METHOD}).",
+        "percent, and so is a point; ± is the standard deviation over seeds. Recipes are as they were at the commits",
+        f"that the last section names; what has changed in `plus` since is in [history_of_plus.md]({METHOD}).",
         "",
     ]
     if facts.get("images"):

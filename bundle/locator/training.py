@@ -120,7 +120,7 @@ def write_examples(
         share: their part of all draws in training, see ``Source``.
 
     Returns:
-        One dict per picture with ``image``, ``label``, ``name`` and ``weight``.
+        One dict per picture with ``image``, ``label``, ``name``, ``structures`` and ``weight``.
 
     Raises:
         CallError: ``counts`` has an unknown kind.
@@ -144,7 +144,8 @@ def write_examples(
                 for path, pixels in zip(item.values(), _example(kind, number, size, seed), strict=True):
                     with atomic_write(path) as temporary:
                         Image.fromarray(pixels).save(temporary)
-            items.append({**item, "name": name, "weight": share / sum(counts.values())})
+            about = {"name": name, "structures": "both", "weight": share / sum(counts.values())}
+            items.append({**item, **about})
     return items
 
 

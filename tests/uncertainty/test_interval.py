@@ -18,7 +18,7 @@ CONTENT = {"floor": 0.02, "slope": 0.5, "scores": np.linspace(-2, 3, 99).tolist(
 def test_intervals_hold_as_often_as_promised_on_errors_of_the_same_kind():
     rng = np.random.default_rng(0)
     share = []
-    for _ in range(40):
+    for _ in range(100):
         uncertainty, true = rng.uniform(0, 0.2, 400), rng.uniform(0.3, 0.7, 400)
         # A model whose cups are too small, the more so the less sure it is.
         predicted = true - spread_of(uncertainty, 0.02, 0.5) * rng.normal(0.5, 1, 400)
@@ -26,7 +26,7 @@ def test_intervals_hold_as_often_as_promised_on_errors_of_the_same_kind():
         interval = RatioInterval.of({**CONTENT, "scores": scores.tolist()}, coverage=0.9)
         ends = [interval(p, u) for p, u in zip(predicted[200:], uncertainty[200:], strict=True)]
         share.append(np.mean([low <= t <= high for (low, high), t in zip(ends, true[200:], strict=True)]))
-    assert np.mean(share) == pytest.approx(0.905, abs=0.012)
+    assert np.mean(share) == pytest.approx(0.9, abs=0.01)
 
 
 def test_it_widens_with_uncertainty_and_coverage_and_stays_between_zero_and_one():
