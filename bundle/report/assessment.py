@@ -10,6 +10,7 @@ from monai.data import MetaTensor
 
 from bundle.morphometry.cup_disc import measure
 from bundle.morphometry.laterality import Laterality, guess_laterality
+from bundle.morphometry.plausibility import implausibility
 from bundle.morphometry.rims import measure_rims
 from bundle.report.prediction import Prediction
 from bundle.results import Segmentation
@@ -108,7 +109,9 @@ class Assessor:
             "a picture without colour": bool(_known(prediction, "colourless", False)),
             "implausible contour: it is not of the size of the disc that was found": self._misfit(prediction),
         }
-        return [reason for reason, applies in checks.items() if applies]
+        whole = _known(prediction, "view", "crop") == "photograph"
+        odd = implausibility(label, prediction.photograph, whole)
+        return [reason for reason, applies in checks.items() if applies] + [f"implausible contour: {odd}"] * bool(odd)
 
     @staticmethod
     def _misfit(prediction: Prediction) -> bool:

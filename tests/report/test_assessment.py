@@ -31,10 +31,12 @@ def predicted(
     distance: float = 0.0,
     **known: object,
 ) -> Prediction:
-    """Rectangles (left, top, right, bottom, value), drawn one over the other, on a photograph of one colour."""
+    """Ellipses in boxes (left, top, right, bottom, value), drawn one over the other, on a photograph of one colour."""
     label = torch.zeros(WIDTH, HEIGHT, dtype=torch.uint8)
     for left, top, right, bottom, value in boxes:
-        label[left:right, top:bottom] = value
+        x, y = (torch.arange(start, end) + 0.5 for start, end in ((left, right), (top, bottom)))
+        x, y = (2 * (axis - axis.mean()) / len(axis) for axis in (x, y))
+        label[left:right, top:bottom][x[:, None] ** 2 + y[None] ** 2 <= 1] = value
     view = MetaTensor(torch.zeros(3, 16, 16), meta={"disc_confidence": 0.9, "laterality": ""} | known)
     item = {"image": view, "photograph": COLOUR.expand(3, WIDTH, HEIGHT)}
     return Prediction.of(path, item, {"pred": label, "expected_dice": expected_dice, "norm_distance": distance})

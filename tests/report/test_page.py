@@ -22,6 +22,7 @@ from bundle.report.report import write_report
 from bundle.report.tables import COLUMNS, RIM_COLUMNS
 from bundle.report.thumbnail import small_jpeg
 from bundle.results import STATUSES, Segmentation, count_statuses, summary_line
+from bundle.uncertainty.interval import Interval
 
 NASTY = "b <script>alert('x')</script> \"q\" & ä\n.png"
 
@@ -118,7 +119,10 @@ def test_table(report: Path) -> None:
 def test_rims_have_a_table_of_their_own(tmp_path: Path) -> None:
     known, unknown = Laterality("left", "guessed"), Laterality()
     more = {
-        "c": (Segmentation("c.png", "ok", rims=Rims(40.126, 35.5, 20.0, 30.0, known)), Pictures()),
+        "c": (
+            Segmentation("c.png", "ok", rims=Rims(40.126, 35.5, 20.0, 30.0, known), vcdr_interval=Interval(0.41, 0.63)),
+            Pictures(),
+        ),
         "=d": (Segmentation("=d.png", "ok", rims=Rims(40.0, 35.0, 20.0, math.nan, unknown)), Pictures()),
     }
     write_report(tmp_path, list((ENTRIES | more).values()))
@@ -134,13 +138,16 @@ def test_rims_have_a_table_of_their_own(tmp_path: Path) -> None:
         "30.00",
         "20.00",
         "30.00",
+        "0.4100",
+        "0.6300",
     ]
-    assert list(lines["'=d.png"].values())[1:] == ["unknown", "", "40.00", "35.00", "", "", "20.00", ""]
-    assert list(lines["d.png"].values())[1:] == ["unknown", *[""] * 7]
+    assert list(lines["'=d.png"].values())[1:] == ["unknown", "", "40.00", "35.00", "", "", "20.00", "", "", ""]
+    assert list(lines["d.png"].values())[1:] == ["unknown", *[""] * 9]
     assert set(lines) == {row["image"] for row in read_table(tmp_path)}
     cards = Page(read_page(tmp_path)).cards
     (card,) = [card for card in cards if "c.png" in card]
     assert "left (guessed)" in card
+    assert "0.41 to 0.63" in card
     assert "Rim nasal20.0" in card
     (card,) = [card for card in cards if "=d.png" in card]
     assert "Eyeunknown" in card
