@@ -163,6 +163,7 @@ SETTINGS: dict[str, Setting] = {
     "device": Setting("Device that the network runs on.", "device"),
     "cache_num": Setting("Number of photographs whose view is kept in memory.", "whole number", 0),
     "recipe": Setting("Name of the adaptation recipe, a key of `recipes`.", "text"),
+    "few_labels": Setting("Folder of corrected photographs (`image`, `label`).", "path", optional=True),
     "statistics": Setting("Share of the target in the norm layers' statistics.", "number", 0, 1),
     "passes": Setting("Stochastic passes per photograph, with random dropout.", "whole number", 2),
     "label_threshold": Setting("Probability above which a pixel is labelled.", "number", above=0, below=1),

@@ -126,13 +126,20 @@ class Recipe:
         return min(available, self.photographs_per_epoch or available)
 
 
-def choose_recipe(recipes: Mapping[str, Mapping[str, Any]], name: str, defaults: Mapping[str, Any]) -> Recipe:
+def choose_recipe(
+    recipes: Mapping[str, Mapping[str, Any]],
+    name: str,
+    defaults: Mapping[str, Any],
+    changes: Mapping[str, Any] | None = None,
+) -> Recipe:
     """Build the recipe called ``name``.
 
     Args:
         recipes: for each recipe the settings that differ from ``defaults``.
         name: name of the recipe.
         defaults: a value for every setting.
+        changes: settings that replace the recipe's, where corrected photographs are at hand; losses are added to its
+            losses.
 
     Raises:
         CallError: there is no recipe of this name.
@@ -148,10 +155,14 @@ def choose_recipe(recipes: Mapping[str, Mapping[str, Any]], name: str, defaults:
     if name not in recipes:
         raise CallError(f"--recipe {name} is unknown.", f"Use one of {', '.join(sorted(recipes))}.")
     known = [field.name for field in fields(Recipe)]
-    for setting in (*recipes[name], *defaults):
+    changes = changes or {}
+    for setting in (*recipes[name], *defaults, *changes):
         if setting not in known:
             raise ValueError(f"recipe {name} has an unknown setting {setting!r}{nearest(setting, known)}.")
-    return Recipe(**{**defaults, **recipes[name]})
+    chosen = {**defaults, **recipes[name]}
+    if changes:
+        chosen = {**chosen, **changes, "losses": {**chosen["losses"], **changes.get("losses", {})}}
+    return Recipe(**chosen)
 
 
 def trainable_parameters(network: nn.Module, which: str) -> list[nn.Parameter]:

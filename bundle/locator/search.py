@@ -22,9 +22,12 @@ __all__ = ["DiscLocator", "MIN_PIXELS", "load_locator", "locator_for", "locator_
 
 MIN_PIXELS = 12
 """Smallest number of pixels of the view that count as a disc."""
-# The first search has a confidence of about 0.9 for discs in blurred photographs, and up to 0.8 for false findings.
-# With this factor, the usual threshold of 0.5 separates the two.
-_UNCONFIRMED = 0.6
+# Without a second search that confirms it, the first has a confidence of more than 0.9 for discs in blurred photographs,
+# and up to 0.88 for false findings. What counts is reported with a confidence that marks it for review.
+_SURE_ALONE, _UNCONFIRMED = 0.89, 0.6
+# Tiles are many, so that one of them is mistaken more often; and what is a disc there is too small to be measured below
+# this diameter in pixels.
+_SURE_IN_TILE, _LEAST_IN_TILE = 0.9, 24
 # Smallest diameter of a disc that a second search confirms, as a share of ``min_diameter``: discs of ultra-wide fields
 # take 3 % of the picture.
 _CONFIRMED = 0.65
@@ -96,7 +99,8 @@ class DiscLocator:
 
     The photograph is padded to a square, reduced, and segmented; the largest connected component is the disc. If the
     disc is small in the picture, a second search follows in a square around it, four diameters wide. If the second
-    search finds no disc there, or a different one, the first result is kept with 0.6 times its confidence.
+    search finds no disc there, or a different one, the first result is kept with 0.6 times its confidence, if that was
+    at least 0.89.
 
     If the first search finds none, as in an ultra-wide field, in which the disc takes a thirtieth of the picture, tiles
     that overlap by half are searched; a disc in one of them counts only if a search around it confirms it.
@@ -133,7 +137,7 @@ class DiscLocator:
         self,
         network: torch.nn.Module,
         size: int = 256,
-        min_confidence: float = 0.5,
+        min_confidence: float = 0.75,
         min_diameter: float = 0.04,
         max_diameter: float = 1.05,
         second_look_below: float = 0.2,
@@ -170,11 +174,11 @@ class DiscLocator:
         least = self.min_diameter * whole
         if disc.diameter < self.second_look_below * whole:
             confirmed = self._confirmed(picture, disc)
+            if confirmed is None and disc.confidence < _SURE_ALONE:
+                return None
             # Kept, because in a blurred photograph a disc is harder to recognise in the magnified view.
             disc = confirmed or replace(disc, confidence=_UNCONFIRMED * disc.confidence)
             least *= _CONFIRMED if confirmed else 1
-        if disc.confidence < self.min_confidence:
-            return None
         return disc if least <= disc.diameter <= self.max_diameter * whole else None
 
     def _in_tiles(self, picture: torch.Tensor) -> DiscLocation | None:
@@ -190,7 +194,12 @@ class DiscLocator:
         candidates = [disc for disc in looks if disc is not None and disc.confidence >= self.min_confidence]
         for disc in sorted(candidates, key=lambda disc: -disc.confidence):
             found = self._confirmed(picture, disc)
-            if found is not None and _CONFIRMED * self.min_diameter <= found.diameter / whole <= self.second_look_below:
+            if (
+                found is not None
+                and found.confidence >= _SURE_IN_TILE
+                and max(_CONFIRMED * self.min_diameter * whole, _LEAST_IN_TILE) <= found.diameter
+                and found.diameter <= self.second_look_below * whole
+            ):
                 return found
         return None
 

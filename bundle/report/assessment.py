@@ -44,7 +44,7 @@ class Assessor:
         dataset_dir: str | Path | None,
         max_uncertainty: float = 0.08,
         uncertainty_scale: float = 1.0,
-        min_confidence: float = 0.7,
+        min_confidence: float = 0.82,
         min_sharpness: float = 0.0,
         max_distance: float = math.inf,
         guess_eye: bool = True,

@@ -1,0 +1,180 @@
+"""A few photographs of the target that a reader corrected."""
+
+from __future__ import annotations
+
+import logging
+import os
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from torch import nn
+
+from bundle.data.formats import LABEL_SUFFIXES
+from bundle.data.label_checks import label_fault
+from bundle.data.label_reader import LabelReader
+from bundle.data.labelled_dataset import LabelledDataset
+from bundle.data.listing import list_photographs
+from bundle.errors import CallError, UnreadablePhotographError, one_line
+from bundle.morphometry.cup_disc import measure
+
+__all__ = ["UNCHANGED", "corrected_photographs", "leave_out_unchanged"]
+
+logger = logging.getLogger(__name__)
+
+UNCHANGED = 0.997
+"""Dice of disc and of cup from which on a label counts as the model's own proposal, in the model's view."""
+_FAR = 0.25
+"""Distance of a vertical ratio from the others' median from which on a warning asks whether one reader drew both."""
+_SHOWN = {"": "both", "no_cup": "disc", "no_rim": "cup"}
+"""What a label shows, by its fault; other faults make it useless."""
+
+
+def corrected_photographs(
+    folder: str | os.PathLike[str] | None, label_format: str = "index", others: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """List the corrected photographs in a folder, and say what is left out and why.
+
+    Args:
+        folder: with ``label/`` and, unless the photographs are among ``others``, ``image/``; None for no photographs.
+        label_format: see ``LabelReader``.
+        others: photographs among which a label finds its own by name, where the folder has none.
+
+    Returns:
+        per photograph a dict of ``image``, ``label``, ``name`` and ``structures``: ``both``, or ``disc`` or ``cup``
+        where the label shows only one.
+
+    Raises:
+        CallError: there is no such folder, or no label in it is of use.
+    """
+    if folder is None:
+        return []
+    found = [item for item in _listed(folder, label_format, others) if "label" in item]
+    reader, ratios = LabelReader(label_format), {}
+    for item in found:
+        try:
+            label = reader.get_data(reader.read(item["label"]))[0]
+        except UnreadablePhotographError:
+            # Whoever reads it next with its photograph tells of it.
+            item["structures"] = "both"
+            continue
+        fault = label_fault(label)
+        item["structures"] = _SHOWN.get(fault, "")
+        if fault == "":
+            ratios[item["name"]] = measure(label.T).vcdr
+        elif fault not in _SHOWN:
+            reason = "it shows neither disc nor cup" if fault == "no_disc" else "its rim lies inside its cup"
+            _say("the label of %s is left out: %s", item["name"], reason)
+        else:
+            _say("the label of %s shows the %s alone: only that is learned", item["name"], item["structures"])
+    useful = [item for item in found if item["structures"]]
+    if not useful:
+        remedy = "Put labels there as label/<stem>.png: 0 background, 1 disc rim, 2 cup."
+        raise CallError(f"{folder} holds no label of use for --few_labels.", remedy)
+    _compare(ratios)
+    return useful
+
+
+def _listed(
+    folder: str | os.PathLike[str], label_format: str, others: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    root = Path(os.path.expanduser(folder))  # noqa: PTH111
+    labels = root / ("disc" if label_format == "pair" else "label")
+    if (root / "image").is_dir() or not labels.is_dir():
+        items = list_photographs(root, labels="optional", label_format=label_format)
+    else:
+        items = [_with_label(item, root, label_format) for item in others]
+    used = {Path(str(path)).name for item in items for path in _paths(item)}
+    orphans = [path.name for path in _label_files(labels) if path.name not in used]
+    if orphans:
+        _say("left out, for their photographs are not there: %s", one_line(", ".join(sorted(orphans))))
+    return items
+
+
+def _label_files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return [path for path in folder.iterdir() if path.name.lower().endswith(tuple(LABEL_SUFFIXES))]
+
+
+def _paths(item: Mapping[str, Any]) -> list[str]:
+    label = item.get("label", [])
+    return [label] if isinstance(label, str) else list(label)
+
+
+def _with_label(item: Mapping[str, Any], root: Path, label_format: str) -> dict[str, Any]:
+    """A photograph with the label that bears its name, if there is one."""
+    names = ("disc", "cup") if label_format == "pair" else ("label",)
+    stems = dict.fromkeys((item["name"], Path(item["image"]).stem))
+    files = [
+        next(
+            (
+                str(path)
+                for stem in stems
+                for suffix in LABEL_SUFFIXES
+                if (path := root / name / f"{stem}{suffix}").is_file()
+            ),
+            None,
+        )
+        for name in names
+    ]
+    if not all(files):
+        return dict(item)
+    return {**item, "label": files if label_format == "pair" else files[0]}
+
+
+def _compare(ratios: Mapping[str, float]) -> None:
+    """Warn of ratios that lie far from the others, as those of another reader would."""
+    for name, ratio in ratios.items():
+        rest = [other for key, other in ratios.items() if key != name]
+        if len(rest) > 1 and abs(ratio - statistics.median(rest)) > _FAR:
+            words = (
+                "the cup drawn in %s has a ratio of %.2f, the others' median is %.2f: was it drawn by the same rules?"
+            )
+            _say(words, name, ratio, statistics.median(rest))
+
+
+def leave_out_unchanged(
+    dataset: LabelledDataset, network: nn.Module, seen: Callable[[Any], Any], device: torch.device | str = "cpu"
+) -> None:
+    """Leave out photographs whose label is what the model drew itself: they would teach it to stay as it is.
+
+    Args:
+        dataset: corrected photographs; those that are not corrected are taken out of it.
+        network: before adaptation.
+        seen: from an item to what the network sees, with the label in the same view.
+        device: of the network.
+
+    Raises:
+        CallError: none is left.
+    """
+    if not dataset.data:
+        return
+    kept = []
+    network.eval()
+    for item in dataset.data:
+        view = seen(item)
+        with torch.no_grad():
+            drawn = network(torch.as_tensor(view["image"])[None].to(device)).argmax(dim=1)[0].cpu()
+        label = torch.as_tensor(view["label"])[0]
+        if min(_dice(drawn >= value, label >= value) for value in (1, 2)) >= UNCHANGED:
+            _say("not corrected, left out: the label of %s is the model's own", item["name"])
+        else:
+            kept.append(item)
+    if not kept:
+        raise CallError("no label of --few_labels differs from what the model drew.", "Correct some of the masks.")
+    if len(kept) < len(dataset.data):
+        dataset.set_data(kept)
+
+
+def _dice(one: torch.Tensor, other: torch.Tensor) -> float:
+    total = int(one.sum() + other.sum())
+    return 2 * int((one & other).sum()) / total if total else 1.0
+
+
+def _say(message: str, *values: Any) -> None:
+    if idist.get_rank() == 0:
+        logger.warning(message, *values)

@@ -1,0 +1,135 @@
+"""A few corrected photographs."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from monai.data import Dataset
+from monai.transforms import Compose
+from PIL import Image
+from torch import nn
+
+from bundle.adaptation.few_labels import corrected_photographs, leave_out_unchanged
+from bundle.data.labelled_dataset import LabelledDataset
+from bundle.data.listing import list_photographs
+from bundle.errors import CallError
+from bundle.losses.few_labels import FewLabelsLoss
+from bundle.networks.outputs import AdaptationOutput
+
+Y, X = np.mgrid[:64, :64] - 32
+
+
+def drawn(disc=20, cup=10):
+    return (np.hypot(X, Y) < disc).astype(np.uint8) + (np.hypot(X, Y) < cup)
+
+
+def write(folder, **labels):
+    """A photograph for each label, which is None for none."""
+    for name, label in labels.items():
+        for kind, pixels in (("image", np.full((64, 64, 3), 90, np.uint8)), ("label", label)):
+            if pixels is not None:
+                (folder / kind).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(folder / kind / f"{name}.png")
+    return folder
+
+
+def structures(items):
+    return {item["name"]: item["structures"] for item in items}
+
+
+@pytest.fixture(autouse=True)
+def told(caplog):
+    caplog.set_level(logging.INFO)
+    return caplog
+
+
+def test_what_a_label_shows_is_what_is_learned(tmp_path, told):
+    both, disc, cup = drawn(), np.minimum(drawn(), 1), drawn() // 2 * 2
+    write(tmp_path, both=both, disc=disc, cup=cup, none=None)
+    assert structures(corrected_photographs(tmp_path)) == {"both": "both", "disc": "disc", "cup": "cup"}
+    assert "the label of disc shows the disc alone" in told.text
+    assert "the label of cup shows the cup alone" in told.text
+
+
+def test_labels_of_no_use_are_named_and_left_out(tmp_path, told):
+    swapped = np.where(drawn() == 1, 2, np.where(drawn() == 2, 1, 0)).astype(np.uint8)
+    write(tmp_path, good=drawn(), empty=np.zeros((64, 64), np.uint8), swapped=swapped)
+    Image.fromarray(drawn()).save(tmp_path / "label" / "nobody.png")
+    assert list(structures(corrected_photographs(tmp_path))) == ["good"]
+    for words in ("empty is left out", "swapped is left out", "nobody.png"):
+        assert words in told.text
+
+
+def test_no_label_of_use_is_a_wrong_call(tmp_path):
+    with pytest.raises(CallError, match="no label of use"):
+        corrected_photographs(write(tmp_path, empty=np.zeros((64, 64), np.uint8)))
+    with pytest.raises(CallError, match="does not exist"):
+        corrected_photographs(tmp_path / "missing")
+    assert corrected_photographs(None) == []
+
+
+def test_a_folder_of_labels_alone_finds_its_photographs_among_the_others(tmp_path, told):
+    write(tmp_path / "camera", one=drawn(), two=drawn(), three=drawn())
+    (tmp_path / "corrected").mkdir()
+    shutil.move(tmp_path / "camera" / "label", tmp_path / "corrected" / "label")
+    (tmp_path / "corrected" / "label" / "two.png").rename(tmp_path / "corrected" / "label" / "four.png")
+    found = corrected_photographs(tmp_path / "corrected", others=list_photographs(tmp_path / "camera"))
+    assert sorted(structures(found)) == ["one", "three"]
+    assert all(str(tmp_path / "camera" / "image") in item["image"] for item in found)
+    assert "four.png" in told.text
+
+
+def test_a_cup_unlike_all_others_is_told(tmp_path, told):
+    write(tmp_path, a=drawn(20, 10), b=drawn(20, 11), c=drawn(20, 10), other=drawn(20, 18))
+    assert len(corrected_photographs(tmp_path)) == 4
+    assert "the cup drawn in other" in told.text
+    assert told.text.count("the cup drawn") == 1
+
+
+class Draws(nn.Module):
+    """Draws the same whatever it sees."""
+
+    def forward(self, x):
+        label = torch.from_numpy(drawn().astype(np.int64))
+        return nn.functional.one_hot(label, 3).permute(2, 0, 1)[None].float().expand(len(x), -1, -1, -1)
+
+
+def labelled(*labels):
+    items = [{"name": str(n), "image": torch.zeros(3, 64, 64), "label": torch.from_numpy(label)[None]}
+             for n, label in enumerate(labels)]  # fmt: skip
+    return LabelledDataset(items, Compose([]))
+
+
+def test_a_label_that_the_model_drew_itself_is_left_out(told):
+    dataset = labelled(drawn(), drawn(20, 13), drawn(22, 10))
+    leave_out_unchanged(dataset, Draws(), lambda item: item)
+    assert [item["name"] for item in dataset.data] == ["1", "2"]
+    assert len(dataset) == 2
+    assert "not corrected, left out: the label of 0" in told.text
+    with pytest.raises(CallError, match="no label of --few_labels differs"):
+        leave_out_unchanged(labelled(drawn()), Draws(), lambda item: item)
+    leave_out_unchanged(labelled(), Draws(), lambda item: item)
+
+
+def test_the_loss_draws_from_the_corrected_photographs_alone_and_repeats_with_its_seed():
+    items = [{"image": torch.full((3, 8, 8), float(n)), "label": torch.zeros(1, 8, 8)} for n in range(4)]
+    seen = []
+
+    class Watches(nn.Conv2d):
+        def forward(self, x):
+            seen.append(x[:, 0, 0, 0].tolist())
+            return super().forward(x)
+
+    loss, images = FewLabelsLoss(Dataset(items, Compose([])), batch_size=3), torch.full((2, 3, 8, 8), 9.0)
+    network = Watches(3, 3, 1)
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        value = loss(AdaptationOutput(network, images, images, images), {})
+    assert seen[0] == seen[1] != seen[2]
+    assert all(len(drawn_ones) == 3 and set(drawn_ones) <= {0.0, 1.0, 2.0, 3.0} for drawn_ones in seen)
+    value.backward()
+    assert network.weight.grad.abs().sum() > 0
