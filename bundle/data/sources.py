@@ -15,7 +15,7 @@ from bundle.data.splits import split_source
 from bundle.errors import CallError
 from bundle.settings import nearest
 
-__all__ = ["Source", "source_items"]
+__all__ = ["Source", "source_items", "with_both"]
 
 
 @dataclass(frozen=True)
@@ -124,3 +124,13 @@ def _split(
     count = len(kept) if source.most is None else min(source.most, len(kept))
     chosen = np.unique(np.linspace(0, len(kept) - 1, count).round().astype(int))
     return [kept[index] for index in chosen], kept_back
+
+
+def with_both(items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The items whose labels show both structures.
+
+    Example:
+        >>> with_both([{"name": "a", "structures": "both"}, {"name": "b", "structures": "disc"}])
+        [{'name': 'a', 'structures': 'both'}]
+    """
+    return [item for item in items if item["structures"] == "both"]

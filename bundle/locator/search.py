@@ -22,7 +22,7 @@ __all__ = ["DiscLocator", "MIN_PIXELS", "load_locator", "locator_for", "locator_
 
 MIN_PIXELS = 12
 """Smallest number of pixels of the view that count as a disc."""
-# Without a second search that confirms it, the first has a confidence of more than 0.9 for discs in blurred photographs,
+# Without a second search that confirms it, the first has a confidence above 0.9 for discs in blurred photographs,
 # and up to 0.88 for false findings. What counts is reported with a confidence that marks it for review.
 _SURE_ALONE, _UNCONFIRMED = 0.89, 0.6
 # Tiles are many, so that one of them is mistaken more often; and what is a disc there is too small to be measured below

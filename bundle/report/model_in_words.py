@@ -62,4 +62,6 @@ def _adapted(record: Mapping[str, Any]) -> str:
             f"the model from before adapting, kept because adapting was predicted to harm ({record.get('reason')}; "
             f"predicted Dice: {dice})"
         )
-    return f"adapted without labels to {count} photographs by {record['recipe']} (predicted Dice: {dice})"
+    corrected = len(record.get("few_labels") or [])
+    labels = f"with {corrected} corrected photographs" if corrected else "without labels"
+    return f"adapted {labels} to {count} photographs by {record['recipe']} (predicted Dice: {dice})"

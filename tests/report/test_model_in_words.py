@@ -48,6 +48,8 @@ def test_an_adaptation_tells_of_before_and_after(own: Path) -> None:
     dice = "predicted Dice: disc 0.951 before, 0.970 after; cup 0.852 before, 0.800 after"
     said = f"adapted without labels to 92 photographs by plus ({dice})"
     assert model_in_words(own) == f"{said}, {model_identity(own)}"
+    (own.parent / "adaptation.json").write_text(json.dumps(record | {"few_labels": ["a", "b"]}))
+    assert model_in_words(own).startswith("adapted with 2 corrected photographs to 92 photographs by plus")
     (own.parent / "adaptation.json").write_text(json.dumps(record | {"kept": "source", "reason": "the cup fell"}))
     assert model_in_words(own).startswith("the model from before adapting, kept because adapting was predicted to harm")
     assert "the cup fell" in model_in_words(own)
