@@ -27,7 +27,9 @@ def plain_keys(stage: str) -> set[str]:
 def test_every_plain_key_of_every_stage_is_declared_and_none_besides():
     # uncertainty_scale is a component by default, and a number where a user sets it.
     of_many_cameras = {"epoch_size", "leave_out", "teacher_confidence"}
-    assert set().union(*map(plain_keys, STAGES)) | {"uncertainty_scale"} | of_many_cameras == set(SETTINGS)
+    assert set().union(*map(plain_keys, STAGES)) | {"uncertainty_scale", "source_cup_share"} | of_many_cameras == set(
+        SETTINGS
+    )
 
 
 @pytest.mark.parametrize("stage", STAGES)

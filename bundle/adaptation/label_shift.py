@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,14 +19,36 @@ from monai.networks import eval_mode
 
 from bundle.distributed.collect import collect_dealt
 from bundle.networks.head import classifier_of
+from bundle.networks.notes import notes_of
 from bundle.networks.unet import DiscCupUNet
 
-__all__ = ["cup_prior_shift", "estimate_shift", "expect_cups", "sampling_error"]
+__all__ = ["CUP_NOTE", "cup_prior_shift", "estimate_shift", "expect_cups", "sampling_error", "source_cup_share"]
 
 logger = logging.getLogger(__name__)
 
+CUP_NOTE = "source_cup_share"
+"""The note (``bundle.networks.notes``) of a file of weights that holds the share of cup in the labels it learned."""
+_REFUGE = 0.264
+"""That share in the labels of REFUGE, on which weights without a note were trained."""
 SMALLEST_SHARE, LARGEST_SHARE = 0.01, 0.9
 """The mean share of cup in the disc lies in this range in every clinic; an estimate outside it has diverged."""
+
+
+def source_cup_share(checkpoint: str | Path) -> float:
+    """Mean share of the disc that is cup in the labels that weights were trained on.
+
+    Args:
+        checkpoint: file of the weights; training writes the share into its notes.
+
+    Returns:
+        In (0, 1); of weights without such a note, the share in REFUGE's labels.
+
+    Example:
+        >>> source_cup_share("no/such/model.pt")
+        0.264
+    """
+    share = notes_of(checkpoint).get(CUP_NOTE)
+    return float(share) if isinstance(share, float) and 0 < share < 1 else _REFUGE
 
 
 def estimate_shift(

@@ -18,6 +18,7 @@ from bundle.handlers.divergence import DivergenceGuard
 from bundle.io.files import atomic_write
 from bundle.io.provenance import model_identity
 from bundle.networks.nested_classes import CLASSES
+from bundle.networks.notes import notes_of
 from bundle.networks.weights import has_finite_weights, load_weights, save_weights
 from bundle.uncertainty.scale import SCALE_NOTE, scale_of_change, uncertainty_scale
 
@@ -101,7 +102,7 @@ class AdaptationResult:
         scale = uncertainty_scale(self.checkpoint)
         if not harm:
             scale = scale_of_change(before.summary["uncertainty"], after.summary["uncertainty"], scale)
-        save_weights(self.network, self.output_dir / "model.pt", {SCALE_NOTE: scale})
+        save_weights(self.network, self.output_dir / "model.pt", {**notes_of(self.checkpoint), SCALE_NOTE: scale})
         kept = "source" if harm else f"epoch {self.guard.epoch}" if self.guard is not None and stopped else "adapted"
         reason = "; ".join(filter(None, (stopped, harm)))
         content = {**self.facts, "kept": kept, "reason": reason, "tolerance": self.tolerance}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from bundle.adaptation.label_shift import source_cup_share
 from bundle.benchmark.plan import CEILING, CONFIG, PLUS, SOURCE, SUPERVISED, Run, ablation_overrides, settings_of
-from bundle.benchmark.setup import Setup
+from bundle.benchmark.setup import CHECKPOINT, Setup
 from bundle.benchmark.targets import made_of
 from bundle.io.provenance import model_identity
 
@@ -51,5 +52,5 @@ def _asked_of_recipe(run: Run) -> dict[str, Any]:
     if settings["consensus"]:
         asked["consensus"] = CONFIG["consensus"]
     if settings["cup_prior"]:
-        asked["cup_prior"] = [CONFIG["source_cup_share"], CONFIG["least_cup_shift"]]
+        asked["cup_prior"] = [source_cup_share(CHECKPOINT), CONFIG["least_cup_shift"]]
     return asked

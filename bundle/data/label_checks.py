@@ -15,7 +15,7 @@ from scipy import ndimage
 from bundle.data.label_reader import LabelReader
 from bundle.errors import CallError, UnreadablePhotographError, one_line
 
-__all__ = ["LabelFault", "check_labels", "label_fault"]
+__all__ = ["LabelFault", "check_labels", "cup_share", "label_fault"]
 
 logger = logging.getLogger(__name__)
 
@@ -90,3 +90,36 @@ def check_labels(items: Sequence[Mapping[str, Any]], label_format: str = "index"
         if files[fault] and idist.get_rank() == 0:
             named = f"all {total}" if len(files[fault]) == total else f"{len(files[fault])} of {total}"
             logger.warning("%s labels show %s: %s", named, words, one_line(", ".join(files[fault])))
+
+
+def cup_share(items: Sequence[Mapping[str, Any]], label_format: str = "index") -> float:
+    """Mean share of the disc that is cup, over the labels that show both.
+
+    Args:
+        items: photographs with ``label`` (a path, or those of disc and cup), and ``weight`` where not all count alike.
+        label_format: see ``LabelReader``.
+
+    Returns:
+        In (0, 1); NaN if no label shows both.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> label = np.zeros((9, 9), np.uint8)
+        >>> label[1:9, 1:9], label[3:7, 3:7] = 1, 2
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Image.fromarray(label).save(f"{folder}/eye.png")
+        ...     cup_share([{"label": f"{folder}/eye.png"}])
+        0.25
+    """
+    reader, total, share = LabelReader(label_format), 0.0, 0.0
+    for item in items:
+        try:
+            label, _ = reader.get_data(reader.read(item["label"]))
+        except (KeyError, UnreadablePhotographError):
+            continue
+        if label_fault(label) == "":
+            weight = float(item.get("weight", 1.0))
+            total += weight
+            share += weight * np.count_nonzero(label == 2) / np.count_nonzero(label)
+    return float(share / total) if total else float("nan")

@@ -125,6 +125,7 @@ class WeightsSaver:
         path: file to which the state dict is written.
         network: the network whose weights are written.
         obsolete: files to remove, such as the checkpoint for resuming.
+        notes: numbers that describe the weights, see ``with_notes``, besides that no adaptation wrote them.
 
     Example:
         >>> import tempfile
@@ -137,10 +138,17 @@ class WeightsSaver:
         True
     """
 
-    def __init__(self, path: str | Path, network: torch.nn.Module, obsolete: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        network: torch.nn.Module,
+        obsolete: tuple[str, ...] = (),
+        notes: Mapping[str, float] | None = None,
+    ) -> None:
         self.path = Path(path)
         self.network = network
         self.obsolete = obsolete
+        self.notes = dict(notes or {})
 
     def attach(self, engine: Engine) -> None:
         """Attach the handler to an engine."""
@@ -148,6 +156,6 @@ class WeightsSaver:
 
     @idist.one_rank_only()
     def __call__(self, engine: Engine) -> None:
-        save_weights(self.network, self.path, NOT_ADAPTED)
+        save_weights(self.network, self.path, {**self.notes, **NOT_ADAPTED})
         for path in self.obsolete:
             Path(path).unlink(missing_ok=True)

@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.adaptation.label_shift import cup_prior_shift, estimate_shift, expect_cups, sampling_error
+from bundle.adaptation.label_shift import (
+    CUP_NOTE,
+    cup_prior_shift,
+    estimate_shift,
+    expect_cups,
+    sampling_error,
+    source_cup_share,
+)
 from bundle.networks.head import classifier_of
+from bundle.networks.weights import save_weights
 
 
 def calibrated(share: float, source_share: float, count: int = 200_000, seed: int = 0) -> torch.Tensor:
@@ -167,3 +175,10 @@ def test_a_share_that_a_clinic_may_have_is_found(share, sure):
 def test_a_share_that_no_clinic_has_counts_as_none(share):
     z = torch.where(torch.arange(1000) < 1000 * share, 12.0, -12.0)
     assert estimate_shift(z, torch.ones(1000), 0.26) == 0
+
+
+def test_weights_say_how_much_cup_they_have_learned(tmp_path):
+    save_weights(torch.nn.Linear(1, 1), tmp_path / "noted.pt", {CUP_NOTE: 0.4})
+    save_weights(torch.nn.Linear(1, 1), tmp_path / "odd.pt", {CUP_NOTE: 4.0})
+    assert source_cup_share(tmp_path / "noted.pt") == 0.4
+    assert source_cup_share(tmp_path / "odd.pt") == source_cup_share(tmp_path / "none.pt") == 0.264

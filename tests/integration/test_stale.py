@@ -63,12 +63,15 @@ CHANGES: dict[str, dict[str, Any]] = {
     "evaluation": EVERYWHERE | {"label_format": "refuge"},
     "inference": EVERYWHERE
     | {"max_uncertainty": 0.5, "uncertainty_scale": 0.5, "min_confidence": 1.0, "min_sharpness": 9.0}
-    | {"max_distance": 0.0, "guess_eye": False, "rim_sector": 90, "mask_format": "nifti"},
+    | {"max_distance": 0.0, "guess_eye": False, "rim_sector": 90, "mask_format": "nifti"}
+    | {"interval_coverage": 0.5},
 }
 # Where results go and how they are made, not what they are. The cup's prior belongs to another recipe's estimate.
 NEUTRAL = {"bundle_root", "output_dir", "model_file", "quiet", "device", "num_workers", "cache_num", "resume"}
 NEUTRAL |= {"track_photographs", "track_interval"}
 OF_OTHER_RECIPES = {"source_cup_share", "least_cup_shift"}
+# Corrected photographs are tried in test_few_labels.
+OF_OTHER_RECIPES |= {"few_labels", "label_format"}
 
 
 def config(stage: str) -> dict[str, Any]:
