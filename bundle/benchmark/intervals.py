@@ -33,7 +33,7 @@ from bundle.uncertainty.interval import RatioInterval, spread_of
 
 __all__ = ["Errors", "calibrated", "held", "main"]
 
-MADE_UP = ("colour_cast", "gamma_contrast", "blur_noise", "low_light", "large_cups", "all", "severe")
+MADE_UP = ("colour_cast", "blur_noise", "low_light", "large_cups", "severe")
 FLOOR = 0.01
 """Smallest ``floor``: no photograph is measured without error."""
 OF_EACH = 60
