@@ -5,7 +5,8 @@
 Takes the models of ``bundle.benchmark.cameras`` from the same output folder: on a real camera the model that was
 trained without it speaks, before and after it adapted; on made-up ones, shifts of held-out photographs, the shipped
 model. Only evaluation reads labels. What exists in the output folder is not computed again. Prints, for each camera,
-how often an interval that was calibrated on all other cameras holds, and writes the calibration on all of them.
+how often an interval that was calibrated on all other real cameras holds, and writes the calibration on all of these.
+Made-up cameras are counted but do not calibrate: their labels are by the source's readers, as no other clinic's are.
 """
 
 from __future__ import annotations
@@ -63,8 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--coverage", type=float, default=0.9)
     call = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    measured = {**real_errors(call.data.absolute(), call.output.absolute()), **made_up_errors(call)}
-    with_others = {name: {n: e for n, e in measured.items() if not _same(n, name)} for name in measured}
+    real = real_errors(call.data.absolute(), call.output.absolute())
+    measured = {**real, **made_up_errors(call)}
+    with_others = {name: {n: e for n, e in real.items() if not _same(n, name)} for name in measured}
     rows = []
     for name, errors in measured.items():
         share, width = held(errors, calibrated(with_others[name]), call.coverage)
@@ -72,13 +74,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     means = [np.mean([float(row[column].rstrip(" %")) for row in rows]) for column in (2, 3)]
     rows.append(["mean over cameras", "", f"{means[0]:.0f} %", f"{means[1]:.3f}"])
     print("\n".join(table(["camera left out", "photographs", "intervals that hold", "mean width"], rows)))
-    about = {**provenance(), "weights": model_identity(ALL), "cameras": {n: len(e.true) for n, e in measured.items()}}
+    about = {**provenance(), "weights": model_identity(ALL), "cameras": {n: len(e.true) for n, e in real.items()}}
     with atomic_write(call.calibration) as path:
-        path.write_text(json.dumps({**calibrated(measured), **about}, indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps({**calibrated(real), **about}, indent=2) + "\n", encoding="utf-8")
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two sets show the same eyes by the same camera; all made-up cameras show the same eyes."""
+    """Whether two sets were taken by the same camera."""
     return one.split(",")[0] == other.split(",")[0]
 
 
@@ -132,11 +134,13 @@ def errors_of(scored: Scored, weights: Path, data: Path, folder: Path) -> Errors
 def calibrated(measured: Mapping[str, Errors]) -> dict[str, Any]:
     """``floor``, ``slope`` and ``scores`` (see ``RatioInterval``) of several cameras, each of which counts alike.
 
+    Every score counts with both signs: whether the next clinic's readers draw wider or narrower cups is not known.
+
     Example:
         >>> errors = Errors(np.full(50, 0.5), np.linspace(0.4, 0.6, 50), np.full(50, 0.1))
         >>> found = calibrated({"one": errors})
         >>> len(found["scores"]), round(max(found["scores"]), 1)
-        (50, 2.0)
+        (100, 2.0)
     """
     weights = np.concatenate([np.full(len(e.true), len(e.true) ** -0.5) for e in measured.values()])
     error = np.concatenate([np.abs(e.true - e.predicted) for e in measured.values()])
@@ -148,7 +152,7 @@ def calibrated(measured: Mapping[str, Errors]) -> dict[str, Any]:
     for errors in measured.values():
         own = np.sort((errors.true - errors.predicted) / spread_of(errors.uncertainty, floor, float(slope)))
         kept = np.unique(np.linspace(0, len(own) - 1, min(OF_EACH, len(own))).round().astype(int))
-        scores += [round(float(score), 4) for score in own[kept]]
+        scores += [sign * round(float(score), 4) for score in own[kept] for sign in (1, -1)]
     return {"floor": round(floor, 5), "slope": round(float(slope), 5), "scores": sorted(scores)}
 
 
