@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -118,7 +118,7 @@ def _split(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     if dataset_dir is None:
         raise CallError("no folder of data sets was given.", "Pass it with --dataset_dir.")
-    labels = "none" if source.structures == "none" else "required"
+    labels: Literal["none", "required"] = "none" if source.structures == "none" else "required"
     found = list_photographs(Path(dataset_dir) / folder, labels=labels, label_format=label_format)
     kept, kept_back = split_source(found, source.held_out, seed) if source.held_out else (found, [])
     count = len(kept) if source.most is None else min(source.most, len(kept))

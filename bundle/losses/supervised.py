@@ -32,6 +32,8 @@ class PartialDiceCELoss(nn.Module):
         True
     """
 
+    allowed: torch.Tensor
+
     def __init__(self, lambda_dice: float = 1.0, lambda_ce: float = 1.0) -> None:
         super().__init__()
         self.lambda_dice = lambda_dice

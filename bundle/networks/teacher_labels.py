@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from monai.engines import default_prepare_batch
@@ -43,7 +43,9 @@ class TeacherLabels:
         self, batchdata: dict[str, Any], device: Any = None, non_blocking: bool = False, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The images and labels of a batch on the device."""
-        image, label = default_prepare_batch(batchdata, device, non_blocking, **kwargs)[:2]
+        image, label = cast(
+            tuple[torch.Tensor, torch.Tensor], default_prepare_batch(batchdata, device, non_blocking, **kwargs)
+        )
         unlabelled = convert_to_tensor(label, track_meta=False) == UNLABELLED
         rows = unlabelled.flatten(1).any(dim=1)
         if rows.any():

@@ -164,7 +164,7 @@ class DiscViewd(MapTransform, InvertibleTransform):
 
     def _found(self, data: Mapping[Hashable, Any]) -> DiscLocation | None:
         """Where the disc lies in the image of the first key."""
-        return self.locate(data[self.first_key(data)]) if self.locate else None
+        return self.locate(data[self.first_key(dict(data))]) if self.locate else None
 
     def _resized(self, key: Hashable, square: torch.Tensor) -> torch.Tensor:
         """The view, traced as one step from ``square`` (C x side x side)."""

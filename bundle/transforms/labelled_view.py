@@ -7,6 +7,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
+from monai.config import KeysCollection
 from monai.utils import convert_to_tensor
 
 from bundle.transforms.disc_view import DiscLocation, DiscViewd
@@ -44,7 +45,8 @@ class LabelledDiscViewd(DiscViewd):
 
     Args:
         keys: images and labels, C x W x H; the last is the label, which an unlabelled photograph lacks.
-        kwargs: arguments of ``DiscViewd``.
+        size: side of the view in pixels.
+        kwargs: other arguments of ``DiscViewd``.
 
     Example:
         >>> data = {"image": torch.zeros(3, 60, 40), "label": torch.zeros(1, 60, 40)}
@@ -54,8 +56,8 @@ class LabelledDiscViewd(DiscViewd):
         True
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs, allow_missing_keys=True)
+    def __init__(self, keys: KeysCollection, size: int, **kwargs: Any) -> None:
+        super().__init__(keys, size, **kwargs | {"allow_missing_keys": True})
 
     def _found(self, data: Mapping[Hashable, Any]) -> DiscLocation | None:
         label = self.keys[-1]

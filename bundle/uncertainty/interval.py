@@ -30,11 +30,11 @@ class Interval(NamedTuple):
     high: float = math.nan
 
 
-def spread_of(uncertainty: float, floor: float, slope: float) -> float:
+def spread_of(uncertainty: Any, floor: float, slope: float) -> Any:
     """The error to expect of a ratio, up to a factor: the same for every photograph, and more the surer it is not.
 
     Args:
-        uncertainty: of the photograph's contours, in [0, 1].
+        uncertainty: of the photograph's contours, in [0, 1]; a number or an array.
         floor: of a photograph without any uncertainty, above 0.
         slope: added for each unit of uncertainty, at least 0.
 

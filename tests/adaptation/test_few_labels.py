@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,7 +126,7 @@ def test_the_loss_draws_from_the_corrected_photographs_alone_and_repeats_with_it
             return super().forward(x)
 
     loss, images = FewLabelsLoss(Dataset(items, Compose([])), batch_size=3), torch.full((2, 3, 8, 8), 9.0)
-    network = Watches(3, 3, 1)
+    network: Any = Watches(3, 3, 1)
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
         value = loss(AdaptationOutput(network, images, images, images), {})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Any
+
 import pytest
 import torch
 from monai.data import MetaTensor
@@ -17,8 +20,8 @@ WHOLE = [0, 1, 2]
     [("both", [0, 1, 2]), ("disc", [0, RIM_OR_CUP, RIM_OR_CUP]), ("cup", [NOT_CUP, NOT_CUP, 2])],
 )
 def test_the_missing_structure_is_left_open(structures, wanted):
-    item = {"image": torch.zeros(3, 1, 3), "label": MetaTensor(torch.tensor([[WHOLE]]).float())}
-    found = PartialLabeld()({**item, "structures": structures})["label"]
+    item: dict[Hashable, Any] = {"image": torch.zeros(3, 1, 3), "label": MetaTensor(torch.tensor([[WHOLE]]).float())}
+    found = PartialLabeld()(item | {"structures": structures})["label"]
     assert found[0, 0].tolist() == wanted
     assert found.dtype == torch.float32
     assert item["label"][0, 0].tolist() == WHOLE

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from PIL import Image
 
@@ -23,7 +25,7 @@ def data(tmp_path):
     return tmp_path
 
 
-SOURCES = {
+SOURCES: dict[str, dict[str, Any]] = {
     "one/train": {"share": 3.0, "held_out": 0.2},
     "two/train": {"structures": "disc", "most": 2},
     "three/all": {"structures": "none"},

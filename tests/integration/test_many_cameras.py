@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +21,7 @@ SOURCES = {
     "whole": {"share": 0.3, "structures": "disc"},
     "plain": {"share": 0.2, "structures": "none"},
 }
-TINY = {
+TINY: dict[str, Any] = {
     "sources": SOURCES,
     "image_size": 64,
     "batch_size": 4,
@@ -55,7 +57,7 @@ def test_labels_of_the_disc_and_none_at_all_train_one_network(data):
 def test_other_sources_and_another_left_out_camera_resume_nothing(data):
     parts = []
     for change in ({}, {"leave_out": "plain"}, {"teacher_confidence": 0.9}):
-        workflow = []
+        workflow: list[str] = []
         settings = {**TINY, **change, "max_epochs": 1}
         with pytest.raises(RuntimeError, match="enough"):
             run_stage(
@@ -63,7 +65,7 @@ def test_other_sources_and_another_left_out_camera_resume_nothing(data):
                 config_file=CONFIGS,
                 dataset_dir=str(data),
                 output_dir=str(data / "out"),
-                ready=lambda found, workflow=workflow: _read(found, workflow),
+                ready=partial(_read, found=workflow),
                 **settings,
             )
         parts += workflow

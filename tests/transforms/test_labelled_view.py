@@ -16,6 +16,7 @@ def circle(width, height, *ellipse):
 
 def test_a_disc_is_where_the_label_shows_it():
     found = labelled_disc(circle(300, 200, 220, 60, 62, 62))
+    assert found is not None
     assert (found.x, found.y) == pytest.approx((220, 60), abs=0.6)
     assert found.diameter == pytest.approx(62, abs=1)
     assert labelled_disc(torch.zeros(1, 9, 9)) is None
@@ -33,7 +34,9 @@ def test_the_label_counts_and_the_search_only_without_one():
     seen = view({"image": label.expand(3, -1, -1) * 255, "label": label})
     assert not asked
     assert seen["image"].shape == (3, 64, 64)
-    assert labelled_disc(seen["label"]).diameter / 64 == pytest.approx(0.65, abs=0.03)
+    disc = labelled_disc(seen["label"])
+    assert disc is not None
+    assert disc.diameter / 64 == pytest.approx(0.65, abs=0.03)
     assert view({"image": torch.zeros(3, 300, 200)})["image"].shape == (3, 64, 64)
     assert len(asked) == 1
 
