@@ -78,7 +78,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     curve.add_argument("--learning_rate", type=float, default=3e-4)
     curve.add_argument("--page", type=Path, help="Markdown file whose table is replaced")
     curve.add_argument("--figure", type=Path, help="PNG file; needs Matplotlib")
-    curve.add_argument("--checkpoint", default=str(BUNDLE_ROOT / "models" / "model.pt"))
+    curve.add_argument("--checkpoint", default=str(BUNDLE_ROOT / "models" / "refuge.pt"))
     curve.add_argument("--key", action="append", default=[], metavar="KEY=VALUE", help="of the configs of both stages")
     return parser.parse_args(arguments)
 

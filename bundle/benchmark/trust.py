@@ -18,7 +18,7 @@ import torch
 
 from bundle.benchmark.plan import PHANTOMS
 from bundle.benchmark.results import FAILED, dice_by_photograph, uncertainties
-from bundle.benchmark.setup import chosen_photographs
+from bundle.benchmark.setup import CHECKPOINT, chosen_photographs
 from bundle.benchmark.statistics import failure_auroc
 from bundle.benchmark.targets import write_phantoms
 from bundle.stages import BUNDLE_ROOT, run_stage
@@ -93,7 +93,8 @@ def measured(photographs: Path, results: Path, view: str) -> Pairs:
     """
     if not (results / "metrics.csv").is_file():
         for stage in ("inference", "evaluation"):
-            run_stage(stage, dataset_dir=str(photographs), output_dir=str(results), view=view, quiet=True)
+            common = {"checkpoint": str(CHECKPOINT), "view": view, "quiet": True}
+            run_stage(stage, dataset_dir=str(photographs), output_dir=str(results), **common)
     uncertainty = uncertainties(results / "report.csv")
     worst = dice_by_photograph(results / "metrics.csv", min)
     return [(uncertainty[name], dice < FAILED) for name, dice in worst.items()]

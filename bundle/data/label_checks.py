@@ -105,8 +105,8 @@ def cup_share(items: Sequence[Mapping[str, Any]], label_format: str = "index") -
     Example:
         >>> import tempfile
         >>> from PIL import Image
-        >>> label = np.zeros((9, 9), np.uint8)
-        >>> label[1:9, 1:9], label[3:7, 3:7] = 1, 2
+        >>> label = np.zeros((32, 32), np.uint8)
+        >>> label[8:24, 8:24], label[12:20, 12:20] = 1, 2
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     Image.fromarray(label).save(f"{folder}/eye.png")
         ...     cup_share([{"label": f"{folder}/eye.png"}])

@@ -96,7 +96,7 @@ def test_the_source_model_stays_the_first_choice(other, tmp_path):
     names = sorted((path.name for path in folder.iterdir()), key=len)
     assert names[0] == "model.pt"
     assert len(names[0]) < len(names[1])
-    assert set(names) == {"model.pt", "locator.pt", "model_a.pt", label_app.TRAINED}
+    assert set(names) == {"model.pt", "refuge.pt", "locator.pt", "model_a.pt", label_app.TRAINED}
     assert (folder / "model_a.pt").resolve() == other.resolve()
     assert (folder / label_app.TRAINED).read_bytes() == b"kept"
 

@@ -66,12 +66,10 @@ def test_discs_are_found_in_whole_photographs_of_another_camera(tmp_path):
 
 
 def test_grad_cl_beats_the_source_model_on_an_unseen_camera(tmp_path):
-    # The shipped model has seen this camera, the benchmark's source has not. Every other photograph is enough.
-    items = list_photographs(DATA / "drishti_gs" / "train")[::2]
+    # The shipped model has seen this camera, the benchmark's source has not.
     run_stage(
         "adaptation",
         dataset_dir=str(DATA / "drishti_gs" / "train" / "image"),
-        items=[{key: item[key] for key in ("image", "name")} for item in items],
         output_dir=str(tmp_path / "adapted"),
         recipe="grad_cl",
         checkpoint=str(CHECKPOINT),

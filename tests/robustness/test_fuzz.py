@@ -104,6 +104,8 @@ def test_mutated_files_get_a_row_each_from_load_to_report(network: DiscCupUNet, 
     torch.save(network.state_dict(), tmp_path / "model.pt")
     small = TINY_CROPS | {"image_size": 32, "checkpoint": str(tmp_path / "model.pt")}
     started = time.monotonic()
+    # The process may have used more for another test before.
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     status = run_stage("inference", dataset_dir=str(tmp_path / "in"), output_dir=str(tmp_path / "out"), **small)
     assert time.monotonic() - started < 10 * MOST_SECONDS
     with (tmp_path / "out" / "report.csv").open(newline="", encoding="utf-8") as file:
@@ -116,4 +118,4 @@ def test_mutated_files_get_a_row_each_from_load_to_report(network: DiscCupUNet, 
     assert "unreadable" in found
     assert len(found) > 1
     assert status == 1
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < MOST_MEMORY_KB
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss <= max(used, MOST_MEMORY_KB)
