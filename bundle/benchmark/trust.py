@@ -93,7 +93,7 @@ def measured(photographs: Path, results: Path, view: str) -> Pairs:
     """
     if not (results / "metrics.csv").is_file():
         for stage in ("inference", "evaluation"):
-            common = {"checkpoint": str(CHECKPOINT), "view": view, "quiet": True}
+            common: dict[str, Any] = {"checkpoint": str(CHECKPOINT), "view": view, "quiet": True}
             run_stage(stage, dataset_dir=str(photographs), output_dir=str(results), **common)
     uncertainty = uncertainties(results / "report.csv")
     worst = dice_by_photograph(results / "metrics.csv", min)

@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from bundle.benchmark.setup import CHECKPOINT
-from bundle.data.listing import list_photographs
 from bundle.morphometry.laterality import guess_laterality, position_shift, shade_shift
 from bundle.stages import BUNDLE_ROOT, run_stage
 
