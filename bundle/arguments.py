@@ -15,11 +15,12 @@ from typing import Any
 
 from fire import parser as fire_parser
 from monai.bundle import ConfigParser
+from monai.bundle.utils import merge_kv
 
 from bundle.errors import CallError
 from bundle.settings import SETTINGS, Setting
 
-__all__ = ["Arguments", "as_config", "config_content", "read_arguments", "read_by_fire", "settled"]
+__all__ = ["Arguments", "added_recipes", "as_config", "config_content", "read_arguments", "read_by_fire", "settled"]
 
 _IS_FLAG = re.compile("--?[A-Za-z]").match
 _PLAIN = re.compile(r"[\w ./\\~()+,=;'-]*", re.ASCII).fullmatch
@@ -126,19 +127,67 @@ def _escaped(letter: str) -> str:
 
 
 def config_content(paths: Sequence[str | Path]) -> dict[str, Any]:
-    """The content of config files (JSON or YAML) that are merged as MONAI merges them.
+    """The content of config files (JSON or YAML), merged as MONAI merges them but for the table ``recipes``.
+
+    A later file adds to that table, where MONAI would replace it.
 
     Raises:
         CallError: a file is not there, or cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> from bundle.stages import BUNDLE_ROOT
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     mine = Path(folder, "mine.yaml")
+        ...     _ = mine.write_text("recipes: {mine: {base: plus, cup_prior: null}}")
+        ...     sorted(config_content([BUNDLE_ROOT / "configs" / "adapt.json", mine])["recipes"])
+        ['bn', 'cbmt', 'dac', 'dpl', 'grad_cl', 'mine', 'pfa', 'plus', 'tent']
     """
     for path in paths:
         if not os.path.isfile(path):  # noqa: PTH113
             raise CallError(f"the config file {path} does not exist.", "Pass one of the bundle's folder configs.")
+    merged = ConfigParser({})
     try:
-        content: dict[str, Any] = ConfigParser.load_config_files([str(path) for path in paths])
+        for path in paths:
+            for key, value in ConfigParser.load_config_file(str(path)).items():
+                merge_kv(merged, "+recipes" if key == "recipes" and key in merged else key, value)
     except Exception as error:
         names = ", ".join(map(str, paths))
         raise CallError(
             f"{names} cannot be read as JSON or YAML ({' '.join(str(error).split())}).", "Mend it."
         ) from error
+    content: dict[str, Any] = merged.get()
     return content
+
+
+def added_recipes(files: Sequence[str | Path], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The override that gives a stage the recipes of all files and of the call.
+
+    Args:
+        files: config files, the stage's own first.
+        overrides: values of the call by key; its ``recipes`` are added too.
+
+    Returns:
+        ``{"recipes": ...}``, the whole table; empty where MONAI makes the same table of the files.
+
+    Raises:
+        CallError: see ``config_content``.
+
+    Example:
+        >>> from bundle.stages import BUNDLE_ROOT
+        >>> files = [BUNDLE_ROOT / "configs" / "adapt.json"]
+        >>> added_recipes(files, {"seed": 1})
+        {}
+        >>> list(added_recipes(files, {"recipes": {"mine": {}}})["recipes"])[-2:]
+        ['plus', 'mine']
+    """
+    own = overrides.get("recipes", {})
+    if not own and len(files) < 2:
+        return {}
+    table = config_content(files).get("recipes")
+    if not isinstance(table, Mapping) or not isinstance(own, Mapping):
+        return {}
+    whole = {**table, **own}
+    return (
+        {} if whole == ConfigParser.load_config_files([str(path) for path in files])["recipes"] else {"recipes": whole}
+    )

@@ -119,7 +119,7 @@ def _settings(call: Arguments, stage: str) -> tuple[list[str], dict[str, Any]]:
     if args_file is not None:
         values = config_content([args_file]) | values
     overlays = [each for each in str(values.pop("config", "")).split(",") if each]
-    config_content(overlays)
+    config_content([_config(stage), *overlays])
     unknown = [key for key in values if key in _NOT_HERE]
     if unknown:
         raise CallError(f"fundus has no option --{unknown[0]}.", "Pass --config to merge a file over the stage's own.")

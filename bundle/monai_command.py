@@ -14,7 +14,7 @@ from typing import Any
 
 import monai.bundle
 
-from bundle.arguments import config_content, read_arguments, read_by_fire, settled
+from bundle.arguments import added_recipes, config_content, read_arguments, read_by_fire, settled
 from bundle.errors import CallError
 from bundle.io.output_folder import claim
 from bundle.settings import SETTINGS, check_overrides, known_keys, nearest
@@ -49,7 +49,7 @@ def settle(stage: str) -> None:
     check_overrides(stage, overrides, known_keys(files))
     wanted = _from_home(config_content(files)) | overrides
     held = {key: _as_monai_reads(call.flags.get(key), values.get(key)) for key in wanted}
-    if settled(wanted) != held:
+    if settled(wanted) != held or added_recipes(files, overrides):
         _taken_over.append(stage)
         ours = {key: values[key] for key in ("meta_file", "logging_file", "init_id", "final_id") if key in values}
         raise SystemExit(run_stage(stage, config_file=files, **ours, **wanted))

@@ -12,7 +12,7 @@ from monai.bundle import ConfigWorkflow
 from monai.utils import ensure_tuple
 
 from bundle._root import BUNDLE_ROOT
-from bundle.arguments import settled
+from bundle.arguments import added_recipes, settled
 from bundle.command_line import log_without_call_errors
 from bundle.errors import CallError, bare_call_errors
 from bundle.io.output_folder import release
@@ -55,7 +55,7 @@ def run_stage(
 
     Args:
         stage: a name of ``STAGES``.
-        config_file: its config, or several that are merged; the bundle's own by default.
+        config_file: its config, or several that are merged; the bundle's own by default. ``recipes`` add up.
         ready: called with the stage's workflow before it runs.
         overrides: keys of its config; nested ones with ``#``, such as ``**{"train#optimizer#lr": 1e-4}``.
             ``logging_file=False`` leaves logging as it is.
@@ -66,6 +66,12 @@ def run_stage(
     Raises:
         CallError: when the call cannot succeed.
         ValueError: when there is no such stage.
+
+    Example:
+        >>> run_stage("adaptation", recip="bn")
+        Traceback (most recent call last):
+        ...
+        bundle.errors.CallError: adaptation has no key 'recip' (did you mean recipe?). Its keys: docs/reference/keys.md.
     """
     if stage not in STAGES:
         raise ValueError(f"stage is {stage!r}; allowed are {', '.join(STAGES)}.")
@@ -74,11 +80,15 @@ def run_stage(
     of_workflow = signature(ConfigWorkflow.__init__).parameters
     keys = {key: value for key, value in overrides.items() if key not in of_workflow or key == "tracking"}
     check_overrides(stage, keys, known_keys(files))
+    recipes = added_recipes(files, keys)
     settings: dict[str, Any] = {
         "meta_file": str(configs / "metadata.json"),
         "logging_file": str(configs / "logging.conf"),
+        # Before all others, so that an override such as recipes#mine#max_epochs finds its recipe.
+        **recipes,
         **overrides,
         **settled(keys),
+        **recipes,
     }
     try:
         workflow = ConfigWorkflow(config_file=files, run_id=stage, **settings)

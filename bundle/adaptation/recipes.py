@@ -18,7 +18,7 @@ from torch import nn
 from bundle.errors import CallError
 from bundle.settings import nearest
 
-__all__ = ["Recipe", "choose_recipe", "trainable_parameters"]
+__all__ = ["Recipe", "choose_recipe", "settings_with_base", "trainable_parameters"]
 
 TRAINABLE = ("all", "norm", "all_but_head")
 KEPT = ("teacher", "student")
@@ -99,6 +99,25 @@ class Recipe:
             if not holds:
                 raise ValueError(f"the recipe's {name} cannot be {getattr(self, name)!r}.")
 
+    def check_names(self, tables: Mapping[str, Any]) -> Recipe:
+        """This recipe, if the config has all that it names.
+
+        Args:
+            tables: ``losses``, ``augmentations`` and ``geometries``, each by its name, as in ``train`` of the config.
+
+        Raises:
+            CallError: one of these tables lacks a name.
+        """
+        named = {"augmentations": [self.augmentation], "geometries": [self.geometry], "losses": list(self.losses)}
+        for table, names in named.items():
+            for name in names:
+                if name not in tables[table]:
+                    problem = f"the recipe names {name!r}, which train#{table} does not have"
+                    raise CallError(
+                        f"{problem}{nearest(name, tables[table])}.", f"Use one of {', '.join(tables[table])}."
+                    )
+        return self
+
     def as_dict(self) -> dict[str, Any]:
         """The settings as a dictionary that JSON can store."""
         return asdict(self)
@@ -135,34 +154,90 @@ def choose_recipe(
     """Build the recipe called ``name``.
 
     Args:
-        recipes: for each recipe the settings that differ from ``defaults``.
+        recipes: for each recipe the settings that differ from ``defaults``, or from the recipe that ``base`` names.
         name: name of the recipe.
         defaults: a value for every setting.
         changes: settings that replace the recipe's, where corrected photographs are at hand; losses are added to its
             losses.
 
     Raises:
-        CallError: there is no recipe of this name.
-        ValueError: a setting is unknown or out of range.
+        CallError: there is no recipe of this name, or a setting is unknown, of another kind or out of range.
 
     Example:
         >>> import json
         >>> from bundle.stages import BUNDLE_ROOT
         >>> config = json.loads((BUNDLE_ROOT / "configs" / "adapt.json").read_text())
-        >>> choose_recipe(config["recipes"], "tent", config["recipe_defaults"]).losses
-        {'entropy': 1.0}
+        >>> own = {"mine": {"base": "tent", "max_epochs": 1}}
+        >>> recipe = choose_recipe({**config["recipes"], **own}, "mine", config["recipe_defaults"])
+        >>> recipe.max_epochs, recipe.losses
+        (1, {'entropy': 1.0})
     """
     if name not in recipes:
         raise CallError(f"--recipe {name} is unknown.", f"Use one of {', '.join(sorted(recipes))}.")
-    known = [field.name for field in fields(Recipe)]
-    changes = changes or {}
-    for setting in (*recipes[name], *defaults, *changes):
-        if setting not in known:
-            raise ValueError(f"recipe {name} has an unknown setting {setting!r}{nearest(setting, known)}.")
-    chosen = {**defaults, **recipes[name]}
+    settings = {**defaults, **settings_with_base(recipes, name)}
     if changes:
-        chosen = {**chosen, **changes, "losses": {**chosen["losses"], **changes.get("losses", {})}}
-    return Recipe(**chosen)
+        settings = {**settings, **changes, "losses": {**settings["losses"], **changes.get("losses", {})}}
+    known = {field.name: str(field.type) for field in fields(Recipe)}
+    remedy = "What each setting may be: docs/explanation/recipes.md."
+    for setting, value in settings.items():
+        if setting not in known:
+            raise CallError(f"recipe {name} has an unknown setting {setting!r}{nearest(setting, known)}.", remedy)
+        if not _is(value, known[setting]):
+            # YAML 1.1 reads 5e-4 as a text.
+            hint = " (in YAML, write 5.0e-4 for 5e-4)" if isinstance(value, str) and "float" in known[setting] else ""
+            raise CallError(f"recipe {name}: {setting} cannot be {value!r}{hint}.", remedy)
+    try:
+        return Recipe(**settings)
+    except ValueError as error:
+        raise CallError(f"recipe {name}: {error}", remedy) from error
+
+
+def settings_with_base(recipes: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Any]:
+    """The settings of a recipe: those of its ``base``, if it names one, replaced by its own.
+
+    Args:
+        recipes: a table with the recipe and its base, which may have a base too.
+        name: the recipe's name.
+
+    Raises:
+        CallError: there is no such base, a recipe is its own base, or a recipe is no table of settings.
+
+    Example:
+        >>> table = {"plus": {"teacher": 0.98, "max_epochs": 10}, "mine": {"base": "plus", "max_epochs": 2}}
+        >>> settings_with_base(table, "mine")
+        {'teacher': 0.98, 'max_epochs': 2}
+    """
+    line: list[str] = [name]
+    settings: dict[str, Any] = {}
+    while True:
+        own = recipes[line[-1]]
+        if not isinstance(own, Mapping):
+            raise CallError(f"recipe {line[-1]} cannot be {own!r}.", "Give it as a table of settings.")
+        settings = {**own, **settings}
+        base = settings.pop("base", None)
+        if base is None:
+            return settings
+        if base not in recipes or base in line:
+            what = "is built on itself, by its base" if base in line else "has an unknown base"
+            hint = "" if base in line else nearest(str(base), recipes)
+            raise CallError(f"recipe {line[-1]} {what} {base!r}{hint}.", f"Use one of {', '.join(sorted(recipes))}.")
+        line.append(base)
+
+
+def _is(value: Any, kind: str) -> bool:
+    """Whether a value is of the kind that a field of ``Recipe`` is declared as."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return any(
+        {
+            "None": value is None,
+            "bool": isinstance(value, bool),
+            "int": is_number and isinstance(value, int),
+            "float": is_number,
+            "str": isinstance(value, str),
+            "Mapping[str, float]": isinstance(value, Mapping) and all(_is(each, "float") for each in value.values()),
+        }[each]
+        for each in kind.split(" | ")
+    )
 
 
 def trainable_parameters(network: nn.Module, which: str) -> list[nn.Parameter]:

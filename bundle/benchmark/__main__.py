@@ -5,11 +5,12 @@
         [--record docs/development/benchmark_runs.tar.xz]
         [--workers N] [--targets a,b] [--recipes a,b] [--seeds 0,1] [--ablation_targets a] [--ablation_seeds 0]
         [--images N] [--steps runs,page]
-        [--checkpoint model.pt --image_size 512]
+        [--checkpoint model.pt --image_size 512] [--config mine.yaml]
 
 DATA holds drishti_gs/train, drishti_gs/test and refuge/train: disc crops, in image/ and label/. A finished run is kept
 in FOLDER and not repeated unless its weights, recipe or target changed; --record is a file of the scores of all runs,
 read first and written last. Only the ceiling, supervised, opens the labels of the photographs that are adapted to.
+--config is a file of your own recipes (docs/how-to/add_a_recipe.md), which join the tables.
 A target drishti_gs+severe is that real camera made worse by that shift; it takes part only if --targets names it.
 """
 
@@ -25,7 +26,6 @@ from typing import Any
 from bundle.benchmark.execution import run_all
 from bundle.benchmark.plan import (
     ABLATED,
-    CONFIG,
     PHANTOMS,
     PLUS,
     REAL,
@@ -33,6 +33,7 @@ from bundle.benchmark.plan import (
     SUPERVISED,
     TARGETS,
     Run,
+    config_with,
     plan,
     plan_ablation,
 )
@@ -56,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         call.checkpoint.absolute(),
         call.image_size,
         provenance(),
+        call.config.absolute() if call.config else None,
     )
     planned = planned_runs(call, recipes)
     if call.record and call.record.is_file():
@@ -90,12 +92,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that perform runs")
     parser.add_argument("--targets", default=",".join(TARGETS))
     parser.add_argument("--ablation_targets", default=",".join(ABLATED), help="those of --targets that it takes")
-    parser.add_argument("--recipes", default=",".join(CONFIG["recipes"]), help="source and supervised always take part")
+    parser.add_argument("--recipes", help="default: all; source and supervised always take part")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--ablation_seeds", default="0,1")
     parser.add_argument("--images", type=int, help="at most so many photographs of each set")
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="source model; default: models/refuge.pt")
     parser.add_argument("--image_size", type=int, default=IMAGE_SIZE, help="pixels a side that the model sees")
+    parser.add_argument("--config", type=Path, help="a JSON or YAML file with recipes of your own")
     parser.add_argument("--record", type=Path, help="a .tar.xz of what the runs left, read and brought up to date")
     parser.add_argument("--beside", type=Path, help="output folder of runs with another source model, for the page")
     parser.add_argument("--steps", default="runs,ablation,speed,page", help="which of these to do")
@@ -109,14 +112,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def recipes_of(call: argparse.Namespace) -> list[str]:
     """The recipes, with ``source`` first and ``supervised`` last, with which all others are compared."""
-    recipes = call.recipes.split(",")
+    recipes = call.recipes.split(",") if call.recipes else config_with(call.config)["recipes"]
     return [SOURCE, *(recipe for recipe in recipes if recipe not in (SOURCE, SUPERVISED)), SUPERVISED]
 
 
 def planned_runs(call: argparse.Namespace, recipes: Sequence[str]) -> list[Run]:
     """All runs that the call asks for, whatever its steps."""
     targets = call.targets.split(",")
-    planned = plan(targets, recipes, [int(seed) for seed in call.seeds.split(",")])
+    planned = plan(targets, recipes, [int(seed) for seed in call.seeds.split(",")], config_with(call.config))
     if PLUS in recipes and not call.quick:
         ablated = [target for target in call.ablation_targets.split(",") if target in targets]
         planned += plan_ablation(ablated, [int(seed) for seed in call.ablation_seeds.split(",")])

@@ -142,6 +142,7 @@ def _make_weights(run: Run, setup: Setup) -> Path:
     else:
         # Given the image folder itself, the stage cannot find any label.
         choice = {"recipe": run.recipe, "view": "crop", **ablation_overrides(run.row)}
+        choice["config_file"] = setup.config_files(run.recipe)
         stage("adaptation", dataset_dir=str(photographs / "image"), items=setup.items(), **common, **choice)
     return folder / "model.pt"
 

@@ -92,6 +92,7 @@ def _introduction(missing: Sequence[str], facts: Mapping[str, Any]) -> list[str]
         "`source` is that model as it is. `supervised` is the ceiling: the same model trained on with the",
         "labels of the very photographs that the others adapt to without them. Between the two are the recipes of",
         f"`configs/adapt.json`: [their page]({RECIPES}) says what each does.",
+        *([f"The recipes {facts['own']} were added from a file."] if facts.get("own") else []),
         "",
     ]
     return lines

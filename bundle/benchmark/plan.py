@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bundle.adaptation.recipes import choose_recipe, settings_with_base
+from bundle.arguments import config_content
 from bundle.errors import CallError
 from bundle.stages import BUNDLE_ROOT
 from bundle.synthetic.shifts import SHIFTS
@@ -17,6 +19,7 @@ __all__ = [
     "ABLATIONS",
     "CEILING",
     "CONFIG",
+    "CONFIG_FILE",
     "PEERS",
     "PHANTOMS",
     "PLUS",
@@ -26,6 +29,7 @@ __all__ = [
     "TARGETS",
     "Run",
     "ablation_overrides",
+    "config_with",
     "depends_on_seed",
     "merge",
     "plan",
@@ -38,7 +42,8 @@ TARGETS = (REAL, PHANTOMS, *SHIFTS)
 SOURCE, SUPERVISED, PLUS = "source", "supervised", "plus"
 PEERS = ("bn", "tent", "dpl", "cbmt", "pfa", "dac", "grad_cl")
 """The published recipes."""
-CONFIG: dict[str, Any] = json.loads((BUNDLE_ROOT / "configs" / "adapt.json").read_text(encoding="utf-8"))
+CONFIG_FILE = BUNDLE_ROOT / "configs" / "adapt.json"
+CONFIG: dict[str, Any] = json.loads(CONFIG_FILE.read_text(encoding="utf-8"))
 ABLATED = (REAL, PHANTOMS, "severe", "large_cups", "none")
 """Default targets of the ablation: the real one, three that parts of ``plus`` were made for, one without a shift."""
 CEILING: dict[str, Any] = {
@@ -103,13 +108,52 @@ class Run:
         return output / kind / self.target / name / str(self.seed)
 
 
-def plan(targets: Sequence[str], recipes: Sequence[str], seeds: Sequence[int]) -> list[Run]:
+def config_with(own: Path | None) -> dict[str, Any]:
+    """``configs/adapt.json`` with a file of somebody's own recipes laid over it.
+
+    Args:
+        own: a JSON or YAML file with ``recipes``; None for none.
+
+    Raises:
+        CallError: the file cannot be read, holds no recipe, one with the name of another row of the tables, or one with
+            a setting that cannot be.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     own = Path(folder, "mine.yaml")
+        ...     _ = own.write_text("recipes: {mine: {base: tent, max_epochs: 1}}")
+        ...     list(config_with(own)["recipes"])[-2:]
+        ['plus', 'mine']
+    """
+    if own is None:
+        return CONFIG
+    config = config_content([CONFIG_FILE, own])
+    added = config["recipes"].keys() - CONFIG["recipes"].keys()
+    changed = [name for name, settings in CONFIG["recipes"].items() if config["recipes"].get(name) != settings]
+    if changed or added & {SOURCE, SUPERVISED}:
+        name = [*changed, *sorted(added & {SOURCE, SUPERVISED})][0]
+        raise CallError(
+            f"{own} changes the row {name}.", "Give your recipe a name of its own, and say base: plus in it."
+        )
+    if not added:
+        raise CallError(f"{own} adds no recipe.", "Its key recipes is a table of recipes: docs/how-to/add_a_recipe.md.")
+    for name in sorted(added):
+        recipe = choose_recipe(config["recipes"], name, config["recipe_defaults"])
+        recipe.check_names(config["train"])
+    return config
+
+
+def plan(
+    targets: Sequence[str], recipes: Sequence[str], seeds: Sequence[int], config: Mapping[str, Any] = CONFIG
+) -> list[Run]:
     """Plan all runs except the ablation's; those of the first seed come first.
 
     Args:
         targets: names of the targets.
         recipes: names of the recipes, ``source`` or ``supervised``.
         seeds: further seeds are only planned for recipes that depend on them.
+        config: of the ``adaptation`` stage, see ``config_with``.
 
     Raises:
         CallError: there is no such recipe.
@@ -118,7 +162,7 @@ def plan(targets: Sequence[str], recipes: Sequence[str], seeds: Sequence[int]) -
         >>> [str(run) for run in plan(["phantoms"], ["source", "plus"], seeds=[0, 1])]
         ['phantoms/source/0', 'phantoms/plus/0', 'phantoms/plus/1']
     """
-    again = {recipe for recipe in recipes if depends_on_seed(recipe)}
+    again = {recipe for recipe in recipes if depends_on_seed(recipe, config)}
     runs = [Run(target, recipe, seed) for seed in seeds for target in targets for recipe in recipes]
     return [run for run in runs if run.seed == seeds[0] or run.recipe in again]
 
@@ -133,7 +177,7 @@ def plan_ablation(targets: Sequence[str], seeds: Sequence[int]) -> list[Run]:
     return [Run(target, PLUS, seed, row) for seed in seeds for row in ABLATIONS for target in targets]
 
 
-def depends_on_seed(recipe: str) -> bool:
+def depends_on_seed(recipe: str, config: Mapping[str, Any] = CONFIG) -> bool:
     """Whether a recipe draws random numbers, which only training does.
 
     Raises:
@@ -143,27 +187,30 @@ def depends_on_seed(recipe: str) -> bool:
         >>> depends_on_seed("plus"), depends_on_seed("bn")
         (True, False)
     """
-    return recipe == SUPERVISED or (recipe != SOURCE and settings_of(recipe)["max_epochs"] > 0)
+    return recipe == SUPERVISED or (recipe != SOURCE and settings_of(recipe, config=config)["max_epochs"] > 0)
 
 
-def settings_of(recipe: str, own: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """All settings of a recipe of ``configs/adapt.json``, including defaults.
+def settings_of(
+    recipe: str, own: Mapping[str, Any] | None = None, config: Mapping[str, Any] = CONFIG
+) -> dict[str, Any]:
+    """All settings of a recipe, including defaults.
 
     Args:
         recipe: its name.
         own: the settings in which it differs from the defaults; None takes those of the config.
+        config: of the ``adaptation`` stage, see ``config_with``.
 
     Raises:
-        CallError: there is no such recipe.
+        CallError: there is no such recipe, or it has no such base.
 
     Example:
         >>> settings_of("tent")["trainable"]
         'norm'
     """
-    recipes = CONFIG["recipes"]
+    recipes = config["recipes"]
     if recipe not in recipes:
         raise CallError(f"there is no recipe {recipe}.", f"Use some of {', '.join((SOURCE, *recipes, SUPERVISED))}.")
-    return {**CONFIG["recipe_defaults"], **(recipes[recipe] if own is None else own)}
+    return {**config["recipe_defaults"], **(settings_with_base(recipes, recipe) if own is None else own)}
 
 
 def merge(settings: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,6 +54,7 @@ def publish(planned: Sequence[Run], setup: Setup, places: Places, beside: Path |
     results = load(done, setup.output)
     drawn = write_figures(results, setup, places.figures)
     facts = {"weights": model_identity(setup.checkpoint), **setup.provenance, "images": setup.images}
+    facts["own"] = ", ".join(f"`{name}`" for name in results.recipes if setup.is_own(name))
     if places.record:
         facts["record"] = _seen_from(places.page, places.record)
     text = render(

@@ -5,11 +5,24 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from monai.bundle import ConfigParser
+
 from bundle.adaptation.label_shift import source_cup_share
-from bundle.benchmark.plan import CEILING, CONFIG, PLUS, SOURCE, SUPERVISED, Run, ablation_overrides, settings_of
+from bundle.benchmark.plan import (
+    CEILING,
+    CONFIG,
+    PLUS,
+    SOURCE,
+    SUPERVISED,
+    Run,
+    ablation_overrides,
+    config_with,
+    settings_of,
+)
 from bundle.benchmark.setup import CHECKPOINT, Setup
 from bundle.benchmark.targets import made_of
 from bundle.io.provenance import model_identity
+from bundle.settings import first_part
 
 __all__ = ["asked_for"]
 
@@ -32,25 +45,34 @@ def asked_for(run: Run, setup: Setup) -> dict[str, Any]:
         # Such runs include inference, whose uncertainty the page compares with the true Dice.
         asked["uncertainty"] = "expected Dice"
     else:
-        asked |= _asked_of_recipe(run)
+        asked |= _asked_of_recipe(run, setup)
         if run.recipe == PLUS and run.seed == 0 and not run.row:
             asked["uncertainty"] = "expected Dice, scaled"
     return json.loads(json.dumps(asked))
 
 
-def _asked_of_recipe(run: Run) -> dict[str, Any]:
+def _asked_of_recipe(run: Run, setup: Setup) -> dict[str, Any]:
     direct = ablation_overrides(run.row)
-    settings = settings_of(run.recipe, direct.pop(f"recipes#{PLUS}", None))
+    config = config_with(setup.own) if setup.is_own(run.recipe) else CONFIG
+    settings = settings_of(run.recipe, direct.pop(f"recipes#{PLUS}", None), config)
     asked: dict[str, Any] = {
         "direct": direct,
         # A new setting whose default is None, False or 0 does not change the results of old recipes. No target here has
         # more photographs than the limit of an epoch.
         "settings": {key: value for key, value in settings.items() if value and key != "photographs_per_epoch"},
-        "losses": {name: CONFIG["train"]["losses"][name] for name in settings["losses"]},
-        "augmentation": CONFIG["train"]["augmentations"][settings["augmentation"]],
+        "losses": {name: config["train"]["losses"][name] for name in settings["losses"]},
+        "augmentation": config["train"]["augmentations"][settings["augmentation"]],
     }
+    if config is not CONFIG:
+        # Whatever else the file holds may change the result too.
+        content = ConfigParser.load_config_file(str(setup.own))
+        asked["own"] = {key: value for key, value in content.items() if first_part(key.lstrip("+")) != "recipes"}
     if settings["consensus"]:
-        asked["consensus"] = CONFIG["consensus"]
+        asked["consensus"] = config["consensus"]
     if settings["cup_prior"]:
-        asked["cup_prior"] = [source_cup_share(CHECKPOINT), CONFIG["least_cup_shift"]]
+        share = config["source_cup_share"]
+        asked["cup_prior"] = [
+            source_cup_share(CHECKPOINT) if isinstance(share, dict) else share,
+            config["least_cup_shift"],
+        ]
     return asked

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import torch
 
-from bundle.benchmark.plan import CONFIG, REAL
+from bundle.benchmark.plan import CONFIG, CONFIG_FILE, REAL, config_with
 from bundle.data.listing import list_photographs
 from bundle.data.splits import split_source
 from bundle.stages import BUNDLE_ROOT
@@ -54,6 +54,7 @@ class Setup:
         checkpoint: the source model.
         image_size: side of the network's input in pixels.
         provenance: see the function of that name.
+        own: a file of somebody's own recipes, see ``config_with``; None for none.
 
     Example:
         >>> setup = Setup(Path("data"), Path("output"))
@@ -67,6 +68,7 @@ class Setup:
     checkpoint: Path = CHECKPOINT
     image_size: int = IMAGE_SIZE
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    own: Path | None = None
 
     @property
     def source_set(self) -> Path:
@@ -84,6 +86,14 @@ class Setup:
     def size(self) -> dict[str, int]:
         """The config override that every stage gets."""
         return {"image_size": self.image_size}
+
+    def is_own(self, recipe: str) -> bool:
+        """Whether a recipe is one of the file ``own``."""
+        return recipe in config_with(self.own)["recipes"] and recipe not in CONFIG["recipes"]
+
+    def config_files(self, recipe: str) -> list[str]:
+        """The config files of an adaptation: what ``own`` holds is laid over the stage's for its own recipes alone."""
+        return [str(CONFIG_FILE), *([str(self.own)] if self.is_own(recipe) else [])]
 
     def items(self, labels: Labels = "none", held_out: bool = False) -> dict[str, Any]:
         """The config's component that lists the photographs in ``dataset_dir``, see ``chosen_photographs``."""

@@ -55,7 +55,8 @@ def _measure_command(recipe: str, common: Mapping[str, Any], setup: Setup) -> No
     asked = asked_for(Run(REAL, recipe, 0), setup)
     if made_from(path, asked):
         return
-    seconds, memory = _timed("adaptation", {**common, "recipe": recipe, "output_dir": str(job)})
+    adaptation = {**common, "recipe": recipe, "output_dir": str(job), "config_file": setup.config_files(recipe)}
+    seconds, memory = _timed("adaptation", adaptation)
     segmentation = {**common, "checkpoint": str(job / "model.pt"), "output_dir": str(job)}
     inference_s, inference_gib = _timed("inference", segmentation)
     count = len(chosen_photographs(common["dataset_dir"], most=setup.images))
@@ -95,8 +96,8 @@ def _timed(name: str, overrides: Mapping[str, Any]) -> tuple[float, float]:
     Raises:
         CalledProcessError: the command failed.
     """
-    command = [sys.executable, "-m", "monai.bundle", "run", name, "--config_file", f"configs/{STAGES[name]}.json"]
-    for key, value in overrides.items():
+    command = [sys.executable, "-m", "monai.bundle", "run", name]
+    for key, value in {"config_file": f"configs/{STAGES[name]}.json", **overrides}.items():
         command += [f"--{key}", str(value)]
     start = time.perf_counter()
     process = subprocess.Popen(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from bundle.errors import CallError
 from bundle.networks.outputs import AdaptationOutput
 
 __all__ = ["AdaptationLoss", "masked_mean"]
@@ -23,7 +24,7 @@ class AdaptationLoss(nn.Module):
         values: the latest value of each loss without its weight, by name, for the log.
 
     Raises:
-        ValueError: a weight is given for an unknown loss.
+        CallError: a weight is given for an unknown loss.
 
     Example:
         >>> from bundle.losses.entropy import EntropyLoss
@@ -39,7 +40,7 @@ class AdaptationLoss(nn.Module):
         super().__init__()
         unknown = sorted(set(weights) - set(losses))
         if unknown:
-            raise ValueError(f"unknown losses {unknown}; there are {sorted(losses)}.")
+            raise CallError(f"unknown losses {', '.join(unknown)}.", f"Use some of {', '.join(sorted(losses))}.")
         self.losses = nn.ModuleDict({name: losses[name] for name in weights})
         self.weights = dict(weights)
         self.values: dict[str, float] = {}
