@@ -19,7 +19,7 @@ from bundle.report.gallery import gallery
 from bundle.report.overlays import draw_overlay
 from bundle.synthetic.phantoms.photographs import make_crop
 
-__all__ = ["inference_picture", "page_picture", "readme_picture", "rims_picture"]
+__all__ = ["inference_picture", "label_files", "labels_picture", "page_picture", "readme_picture", "rims_picture"]
 
 SIDE = 620
 """Side of each half of the README's picture, in pixels."""
@@ -104,6 +104,53 @@ def _draw_sectors(picture: Image.Image, letters: str) -> None:
             draw.line([point(direction + side, reach) for reach in (60, 205)], fill=(255, 255, 255), width=2)
         place = point(direction, 222)
         draw.text(place, letter, (255, 255, 255), font, "mm", stroke_width=2, stroke_fill=(10, 22, 32))
+
+
+def label_files(label: NDArray[np.uint8], label_format: str) -> dict[str, NDArray[np.uint8]]:
+    """The files that hold a label in one of the label formats.
+
+    Args:
+        label: H x W, 0 background, 1 disc rim, 2 cup.
+        label_format: ``index``, ``refuge`` or ``pair``.
+
+    Returns:
+        The pixels of each file, H x W of 8 bits, by its name in the folder of the photographs.
+
+    Raises:
+        KeyError: there is no such format.
+
+    Example:
+        >>> files = label_files(np.array([[0, 1, 2]], np.uint8), "refuge")
+        >>> files["label/eye.png"].tolist()
+        [[255, 128, 0]]
+    """
+    return {
+        "index": {"label/eye.png": label},
+        "refuge": {"label/eye.png": np.array([255, 128, 0], np.uint8)[label]},
+        "pair": {"disc/eye.png": np.uint8(255) * (label >= 1), "cup/eye.png": np.uint8(255) * (label == 2)},
+    }[label_format]
+
+
+def labels_picture(label_format: str) -> Image.Image:
+    """Draw a phantom and the files of its label, as a viewer shows them.
+
+    Args:
+        label_format: see ``label_files``. Labels of ``index`` are shown a second time, brightened, for they look black.
+
+    Raises:
+        KeyError: there is no such format.
+
+    Example:
+        >>> labels_picture("pair").size
+        (472, 191)
+    """
+    phantom = make_crop(5, size=136, disc_share=0.22)
+    tiles = [(Image.fromarray(phantom.image), "image/eye.png")]
+    for name, pixels in label_files(phantom.label, label_format).items():
+        tiles.append((Image.fromarray(pixels), name))
+    if label_format == "index":
+        tiles.append((Image.fromarray(phantom.label * np.uint8(100)), "the same, times 100"))
+    return gallery(tiles, columns=3, background=(236, 240, 242))
 
 
 def page_picture(demo: Path, fragment: str = "") -> Image.Image:

@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bundle.data.label_reader import LabelReader
 from bundle.errors import CallError
-from bundle.maintenance.pictures import inference_picture, page_picture, readme_picture, rims_picture
+from bundle.maintenance.pictures import (
+    inference_picture,
+    label_files,
+    labels_picture,
+    page_picture,
+    readme_picture,
+    rims_picture,
+)
 from bundle.synthetic.phantoms.photographs import make_crop, make_photograph
 
 
@@ -50,3 +58,16 @@ def test_a_mask_without_a_disc_makes_no_picture(demo):
     Image.fromarray(np.zeros((240, 320), np.uint8)).save(demo / "output" / "masks" / "retina.png")
     with pytest.raises(CallError, match="no disc"):
         readme_picture(demo)
+
+
+@pytest.mark.parametrize("label_format", ["index", "refuge", "pair"])
+def test_the_labels_on_the_page_are_read_as_what_they_show(label_format, tmp_path):
+    label = make_crop(5, size=64).label
+    files = []
+    for name, pixels in label_files(label, label_format).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / name)
+        files.append(tmp_path / name)
+    reader = LabelReader(label_format)
+    assert np.array_equal(reader.get_data(reader.read(files))[0].T, label)
+    assert np.asarray(labels_picture(label_format)).std() > 5
