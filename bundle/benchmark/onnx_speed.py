@@ -1,15 +1,18 @@
 """Is ONNX Runtime faster than PyTorch on a CPU? Both alternate in one process, on one photograph at a time.
 
-    python -m bundle.benchmark.onnx_speed [--threads 1 2] [--rounds 15] [--passes 4]
+    python -m bundle.benchmark.onnx_speed [--threads 1 2] [--rounds 15] [--passes 4] [--keep_memory] [--openvino]
 
 exports the shipped network, compares logits and masks on made-up views of the disc, and prints for each number of
 threads the ratio of times (PyTorch over ONNX Runtime): the median and the quartiles over rounds. In each round both
-segment the same views, one after the other.
+segment the same views, one after the other. --keep_memory lets the process keep what PyTorch frees
+(``bundle.handlers.memory.KeepFreedMemory``); otherwise glibc returns it and PyTorch waits for the same memory again.
+--openvino compares OpenVINO, if that is installed, in its default precision and in float32.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import tempfile
 import time
@@ -23,6 +26,7 @@ from monai.bundle import ConfigParser, onnx_export
 
 from bundle.api import load
 from bundle.benchmark.setup import CHECKPOINT
+from bundle.handlers.memory import KeepFreedMemory
 from bundle.stages import BUNDLE_ROOT
 from bundle.synthetic.cameras import CAMERA_STYLES
 from bundle.synthetic.phantoms.photographs import make_crop
@@ -40,7 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--passes", type=int, default=4, help="views a round")
+    parser.add_argument("--keep_memory", action="store_true", help="keep freed memory in the process")
+    parser.add_argument("--openvino", action="store_true", help="OpenVINO too")
     call = parser.parse_args(arguments)
+    if call.keep_memory:
+        KeepFreedMemory().start()
     size = int(ConfigParser.load_config_file(CONFIGS / "inference.json")["image_size"])
     views = make_views(call.passes, size)
     network = load(device=torch.device("cpu")).network.eval()
@@ -50,6 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             torch.set_num_threads(threads)
             onnx = in_onnx(start_session(path, threads))
             print(f"{threads} thread(s): {compare(in_torch(network), onnx, views, call.rounds)}")
+            for hint in ("", "f32") if call.openvino else ():
+                name = f"OpenVINO ({hint or 'default'})"
+                other = in_openvino(path, threads, hint)
+                print(f"{threads} thread(s): {compare(in_torch(network), other, views, call.rounds, name)}")
     versions = f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"
     print(f"{versions}, {os.cpu_count()} cores, {size} pixels a side")
 
@@ -95,14 +107,25 @@ def in_onnx(session: onnxruntime.InferenceSession) -> Segment:
     return lambda view: torch.from_numpy(session.run(None, {name: view.contiguous().numpy()})[0])
 
 
-def compare(reference: Segment, other: Segment, views: Sequence[torch.Tensor], rounds: int) -> str:
+def in_openvino(path: Path, threads: int, precision: str) -> Segment:
+    """The exported network in OpenVINO, in a precision (``INFERENCE_PRECISION_HINT``); empty for its own choice."""
+    core = importlib.import_module("openvino").Core()
+    hints = {"INFERENCE_PRECISION_HINT": precision} if precision else {}
+    model = core.compile_model(core.read_model(str(path)), "CPU", {"INFERENCE_NUM_THREADS": threads, **hints})
+    return lambda view: torch.from_numpy(model(view.contiguous().numpy())[0])
+
+
+def compare(
+    reference: Segment, other: Segment, views: Sequence[torch.Tensor], rounds: int, name: str = "ONNX Runtime"
+) -> str:
     """Measure how much faster ``other`` is, and how far its logits and masks differ.
 
     Args:
         reference: PyTorch's network.
-        other: ONNX Runtime's.
+        other: that of another runtime.
         views: 1 x 3 x W x H each.
         rounds: number of measurements; both alternate in each.
+        name: of the other runtime.
 
     Returns:
         The result in words.
@@ -121,7 +144,7 @@ def compare(reference: Segment, other: Segment, views: Sequence[torch.Tensor], r
         ratios.append(seconds[0] / seconds[1])
     low, median, high = np.quantile(ratios, (0.25, 0.5, 0.75))
     return (
-        f"ONNX Runtime is {median:.2f} times as fast ({low:.2f} to {high:.2f}), PyTorch takes "
+        f"{name} is {median:.2f} times as fast ({low:.2f} to {high:.2f}), PyTorch takes "
         f"{1000 * np.median(times):.0f} ms a view; logits differ by {difference:.1e}, masks in {pixels} pixels"
     )
 
