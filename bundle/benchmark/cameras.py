@@ -1,20 +1,24 @@
 """Leave one camera out: train on the others, score on what was left out, adapt to it without labels, score again.
 
     python -m bundle.benchmark.cameras --data DATA --output output/cameras [--cameras drishti_gs,palm]
-        [--steps train,score,adapt,page] [--adapted without] [--page docs/development/cameras.md --figures docs/images]
+        [--steps train,score,adapt,peer,page] [--adapted without]
+        [--page docs/development/cameras.md --figures docs/images]
 
 DATA holds the sources of configs/train_many.json, from which training leaves the camera out (``leave_out``). Training
 starts from the model of one camera, models/refuge.pt, unless it is that camera that is left out; then it starts from
 ImageNet's weights. What exists in the output folder is not computed again, and an interrupted training goes on. Only
-training and evaluation read labels, and training none of the camera left out.
+training and evaluation read labels, and training none of the camera left out. The step ``peer`` installs PVBM in an
+environment in the output folder, scores it on the same photographs, and times it.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import math
 import os
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +26,7 @@ from typing import Any
 
 import torch
 
+from bundle.benchmark import pvbm
 from bundle.benchmark.agreement import Agreement, agreement, bland_altman
 from bundle.benchmark.execution import stage
 from bundle.benchmark.markdown import NONE, points, table
@@ -65,6 +70,8 @@ CAMERAS: Mapping[str, Sequence[Scored]] = {
     "idrid": (Scored("idrid_fullframe/test", False, False, "idrid_fullframe/train", "IDRiD test, whole"),),
 }
 """The sets of each camera that can be left out, by the start of its folders' names."""
+TIMED = CAMERAS["drishti_gs"][0]
+"""The set on which the peer is timed."""
 EPOCHS: Mapping[str, int] = {"drishti_gs": 16, "refuge": 20, "palm": 16, "idrid": 12}
 """Epochs of training without each camera; the shipped model, trained on all, took 36."""
 Rows = list[dict[str, str]]
@@ -76,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, default=BUNDLE_ROOT / "output" / "cameras")
     parser.add_argument("--cameras", default=",".join(CAMERAS))
-    parser.add_argument("--steps", default="train,score,adapt,page")
+    parser.add_argument("--steps", default="train,score,adapt,peer,page")
     parser.add_argument("--adapted", default="without,single", help="models to adapt: single, without")
     parser.add_argument("--page", type=Path)
     parser.add_argument("--figures", type=Path)
@@ -93,6 +100,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if "adapt" in steps and name in call.adapted.split(","):
                 for scored in CAMERAS[camera]:
                     adapt_and_score(scored, weights, data, _folder(output, scored, f"{name}_adapted"))
+        if "peer" in steps:
+            for scored in CAMERAS[camera]:
+                compare_with_peer(scored, data, output)
     if "page" in steps:
         write_page(output, call.page or output / "cameras.md", call.figures or output)
 
@@ -139,13 +149,25 @@ def adapt_and_score(scored: Scored, weights: Path, data: Path, folder: Path) -> 
     score(scored, adapted / "model.pt", data, folder)
 
 
+def compare_with_peer(scored: Scored, data: Path, output: Path) -> None:
+    """Score PVBM on a set, and time it on the first one, unless that is done."""
+    folder = _folder(output, scored, "pvbm")
+    items = chosen_photographs(data / scored.folder, "required", scored.held_out)
+    timed = scored == TIMED and not (output / "seconds.json").is_file()
+    if timed or not (folder / "metrics.csv").is_file():
+        python = pvbm.environment(output / "pvbm")
+        pvbm.score_peer(items, folder, python)
+        if timed:
+            pvbm.seconds_in_turns(items, output / "timed", python)
+
+
 def write_page(output: Path, page: Path, figures: Path) -> None:
     """Write the table of all scores that exist, and a figure of predicted and true ratios for each set with cups."""
     lines, pictures = [], []
     for scored in (scored for sets in CAMERAS.values() for scored in sets):
         found = {
             name: read_scores(_folder(output, scored, name))
-            for name in ("single", "single_adapted", "without", "without_adapted", "all")
+            for name in ("single", "single_adapted", "without", "without_adapted", "all", "pvbm")
             if (_folder(output, scored, name) / "metrics.csv").is_file()
         }
         lines += [[scored.what, MODELS[name], *cells(rows, scored.has_cups)] for name, rows in found.items()]
@@ -163,6 +185,7 @@ def write_page(output: Path, page: Path, figures: Path) -> None:
         "",
         *table(header, lines),
         "",
+        *timing(output / "seconds.json"),
         f"Commit {where['commit']}, PyTorch {where['torch']}, {where['cores']} cores, {where['machine']}.",
         "",
         *(line for picture in pictures for line in (picture, "")),
@@ -177,15 +200,37 @@ MODELS = {
     "without": "many cameras without this one",
     "without_adapted": "the same, adapted",
     "all": "all cameras, as shipped",
+    "pvbm": "PVBM 2.9.9.5",
 }
 TEXT = """Dice in per cent, on cameras that a model has not seen, unless the row says so; `adapted` is `plus`, without
 labels. Bias, slope and correlation are those of the predicted against the true vertical cup-to-disc ratio: a slope of 1
 means that the prediction follows what the picture shows, a slope of 0 that it always says the same. The model as
-shipped has been trained on part of each camera; its rows are no test of what it does on a new one. Made by:
+shipped has been trained on part of each camera; its rows are no test of what it does on a new one. PVBM is a peer with
+weights of its own, trained on photographs that it does not name (Drishti-GS may be among them); it expects whole
+photographs. Made by:
 
 ```
 python -m bundle.benchmark.cameras --data DATA --page docs/development/cameras.md --figures docs/images
 ```"""
+
+
+def timing(file: Path) -> list[str]:
+    """What PVBM and ``inference`` took, in words; nothing if it was not measured.
+
+    Example:
+        >>> timing(Path("no/such/file"))
+        []
+    """
+    if not file.is_file():
+        return []
+    seconds = json.loads(file.read_text(encoding="utf-8"))
+    ours, peer = (statistics.median(seconds[name]) for name in ("ours", "pvbm"))
+    text = (
+        f"{TIMED.what}, one thread: PVBM takes {peer:.2f} s a photograph for masks alone; `inference` takes "
+        f"{ours:.2f} s with measurements, overlays and page, {peer / ours:.1f} times as fast (medians of "
+        f"{len(seconds['ours'])} turns)."
+    )
+    return [text, ""]
 
 
 def read_scores(folder: Path) -> Rows:
