@@ -17,7 +17,7 @@ from torch import nn
 
 from bundle.errors import CallError
 from bundle.networks.head import require_head
-from bundle.networks.others import cup_bias
+from bundle.networks.others import moves_the_cup_alone
 from bundle.settings import nearest
 
 __all__ = ["Recipe", "choose_recipe", "settings_with_base", "trainable_parameters"]
@@ -121,11 +121,12 @@ class Recipe:
                     )
         return self
 
-    def check_network(self, network: nn.Module, losses_with_head: Sequence[str] = ()) -> None:
+    def check_network(self, network: nn.Module, image_size: int, losses_with_head: Sequence[str] = ()) -> None:
         """Refuse a network that lacks what the recipe needs.
 
         Args:
             network: to be adapted.
+            image_size: side in pixels of the pictures that it gets.
             losses_with_head: those of the recipe's losses that need a head.
 
         Raises:
@@ -142,8 +143,8 @@ class Recipe:
             lacks = "norm layers with scale and shift, which this recipe trains"
         elif not self.max_epochs and not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in layers):
             lacks = "batch norm layers, whose statistics are all that this recipe changes"
-        elif self.cup_prior and cup_bias(network) is None:
-            lacks = "last convolution with a bias, which cup_prior moves"
+        elif self.cup_prior and not moves_the_cup_alone(network, image_size):
+            lacks = "last convolution with a bias that moves the cup's logit alone, as cup_prior needs"
         if lacks:
             raise CallError(f"{type(network).__name__} has no {lacks}.", "See docs/how-to/other_networks.md.")
 

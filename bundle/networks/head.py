@@ -26,6 +26,7 @@ def has_head(network: nn.Module) -> bool:
     return (
         callable(getattr(network, "features", None))
         and isinstance(head, nn.Sequential)
+        and len(head) > 1
         and isinstance(head[0], nn.Dropout2d)
         and isinstance(head[-1], nn.Conv2d)
         and head[-1].kernel_size == (1, 1)
