@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 
 from bundle._version import __version__
 from bundle.arguments import Arguments, config_content, read_arguments
@@ -154,6 +154,11 @@ def _adapt(run: Callable[..., int], files: list[str], settings: dict[str, Any]) 
     known = {"adaptation": known_keys(files), "inference": known_keys([_config("inference")])}
     check_overrides("fundus adapt", settings, [*known["adaptation"], *known["inference"]])
     its = {stage: {key: settings[key] for key in settings if first_part(key) in known[stage]} for stage in known}
+    of_files = {key: value for path in files[1:] for key, value in ConfigParser.load_config_file(path).items()}
+    for key, value in of_files.items():
+        # Of what is laid over the adaptation, plain settings and the network are those of the segmentation too.
+        if first_part(key) in known["inference"] and (key in SETTINGS or first_part(key) == "network_def"):
+            its["inference"].setdefault(key, value)
     run("adaptation", config_file=files, **its["adaptation"])
     model = Path(os.path.expanduser(settings["output_dir"])) / "model.pt"  # noqa: PTH111
     return run("inference", **its["inference"] | {"checkpoint": str(model)})

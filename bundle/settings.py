@@ -164,6 +164,7 @@ SETTINGS: dict[str, Setting] = {
     "cache_num": Setting("Number of photographs whose view is kept in memory.", "whole number", 0),
     "recipe": Setting("Name of the adaptation recipe, a key of `recipes`.", "text"),
     "few_labels": Setting("Folder of corrected photographs (`image`, `label`).", "path", optional=True),
+    "reader": Setting("Reader whose corrected labels count, a folder in `label`.", "text", optional=True),
     "statistics": Setting("Share of the target in the norm layers' statistics.", "number", 0, 1),
     "passes": Setting("Stochastic passes per photograph, with random dropout.", "whole number", 2),
     "label_threshold": Setting("Probability above which a pixel is labelled.", "number", above=0, below=1),

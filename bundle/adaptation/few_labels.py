@@ -11,6 +11,7 @@ from typing import Any
 
 import ignite.distributed as idist
 import torch
+from monai.utils import convert_to_tensor
 from torch import nn
 
 from bundle.data.formats import LABEL_SUFFIXES
@@ -18,6 +19,8 @@ from bundle.data.label_checks import label_fault
 from bundle.data.label_reader import LabelReader
 from bundle.data.labelled_dataset import LabelledDataset
 from bundle.data.listing import list_photographs
+from bundle.data.partial_labels import NOT_CUP, RIM_OR_CUP, hard_label
+from bundle.data.reader_labels import readers_in, with_readers
 from bundle.errors import CallError, UnreadablePhotographError, one_line
 from bundle.morphometry.cup_disc import measure
 
@@ -29,48 +32,45 @@ UNCHANGED = 0.997
 """Dice of disc and of cup from which on a label counts as the model's own proposal, in the model's view."""
 _FAR = 0.25
 """Distance of a vertical ratio from the others' median from which on a warning asks whether one reader drew both."""
-_SHOWN = {"": "both", "no_cup": "disc", "no_rim": "cup"}
+_SHOWN: Mapping[str, str] = {"": "both", "no_cup": "disc", "no_rim": "cup"}
 """What a label shows, by its fault; other faults make it useless."""
 
 
 def corrected_photographs(
-    folder: str | os.PathLike[str] | None, label_format: str = "index", others: Sequence[Mapping[str, Any]] = ()
+    folder: str | os.PathLike[str] | None,
+    label_format: str = "index",
+    others: Sequence[Mapping[str, Any]] = (),
+    reader: str | None = None,
 ) -> list[dict[str, Any]]:
     """List the corrected photographs in a folder, and say what is left out and why.
 
     Args:
         folder: with ``label/`` and, unless the photographs are among ``others``, ``image/``; None for no photographs.
+            Labels of several readers lie in ``label/<reader>/``.
         label_format: see ``LabelReader``.
         others: photographs among which a label finds its own by name, where the folder has none.
+        reader: whose labels count, the name of a folder in ``label/``; None for those of all.
 
     Returns:
-        per photograph a dict of ``image``, ``label``, ``name`` and ``structures``: ``both``, or ``disc`` or ``cup``
-        where the label shows only one.
+        per photograph a dict of ``image``, ``label`` (a path, or those of all readers), ``name``, ``structures``
+        (``both``, or ``disc`` or ``cup`` where only one is drawn) and, where readers have folders, ``readers``.
 
     Raises:
-        CallError: there is no such folder, or no label in it is of use.
+        CallError: there is no such folder or reader, or no label in it is of use.
     """
     if folder is None:
+        if reader is not None:
+            raise CallError("--reader chooses among corrected photographs.", "Pass their folder with --few_labels.")
         return []
-    found = [item for item in _listed(folder, label_format, others) if "label" in item]
-    reader, ratios = LabelReader(label_format), {}
-    for item in found:
-        try:
-            label = reader.get_data(reader.read(item["label"]))[0]
-        except UnreadablePhotographError:
-            # Whoever reads it next with its photograph tells of it.
-            item["structures"] = "both"
+    useful, ratios = [], {}
+    for item in _listed(folder, label_format, others, reader):
+        if "label" not in item:
             continue
-        fault = label_fault(label)
-        item["structures"] = _SHOWN.get(fault, "")
-        if fault == "":
-            ratios[item["name"]] = measure(label.T).vcdr
-        elif fault not in _SHOWN:
-            reason = "it shows neither disc nor cup" if fault == "no_disc" else "its rim lies inside its cup"
-            _say("the label of %s is left out: %s", item["name"], reason)
-        else:
-            _say("the label of %s shows the %s alone: only that is learned", item["name"], item["structures"])
-    useful = [item for item in found if item["structures"]]
+        drawn = _Drawn(item, label_format)
+        if drawn.labels:
+            useful.append({**item, **drawn.entries()})
+        if drawn.ratios:
+            ratios[item["name"]] = statistics.fmean(drawn.ratios.values())
     if not useful:
         remedy = "Put labels there as label/<stem>.png: 0 background, 1 disc rim, 2 cup."
         raise CallError(f"{folder} holds no label of use for --few_labels.", remedy)
@@ -78,8 +78,57 @@ def corrected_photographs(
     return useful
 
 
+class _Drawn:
+    """What the readers of a photograph drew; what is of no use is named and left out.
+
+    Attributes:
+        labels: the files of each reader whose label is of use; the name is empty where readers have no folders.
+        ratios: the vertical ratio of each label that shows both structures.
+    """
+
+    def __init__(self, item: Mapping[str, Any], label_format: str) -> None:
+        paths, each = _paths(item), 2 if label_format == "pair" else 1
+        parts = [paths[start : start + each] for start in range(0, len(paths), each)]
+        self.labels: dict[str, list[str]] = {}
+        self.ratios: dict[str, float] = {}
+        self.shown: set[str] = set()
+        reader = LabelReader(label_format)
+        for name, files in zip(item.get("readers", "").split("/"), parts, strict=True):
+            whose = f"{item['name']} by {name}" if name else item["name"]
+            try:
+                label = reader.get_data(reader.read(files))[0]
+            except UnreadablePhotographError:
+                # Whoever reads it next with its photograph tells of it.
+                self._keep(name, files, "both")
+                continue
+            fault = label_fault(label)
+            if fault == "":
+                self.ratios[name] = measure(label.T).vcdr
+            elif fault not in _SHOWN:
+                reason = "it shows neither disc nor cup" if fault == "no_disc" else "its rim lies inside its cup"
+                _say("the label of %s is left out: %s", whose, reason)
+                continue
+            else:
+                _say("the label of %s shows the %s alone: only that is learned", whose, _SHOWN[fault])
+            self._keep(name, files, _SHOWN[fault])
+        if self.ratios and max(self.ratios.values()) - min(self.ratios.values()) > _FAR:
+            ratios = ", ".join(f"{name} {ratio:.2f}" for name, ratio in self.ratios.items())
+            _say("readers contradict each other in %s, whose vertical ratio is %s", item["name"], ratios)
+
+    def _keep(self, name: str, files: list[str], shown: str) -> None:
+        self.labels[name] = files
+        self.shown |= {"disc", "cup"} if shown == "both" else {shown}
+
+    def entries(self) -> dict[str, Any]:
+        """The item's ``label``, ``structures`` and ``readers``."""
+        paths = [path for files in self.labels.values() for path in files]
+        structures = "both" if len(self.shown) > 1 else next(iter(self.shown))
+        readers = {"readers": "/".join(self.labels)} if "" not in self.labels else {}
+        return {"label": paths if len(paths) > 1 else paths[0], "structures": structures, **readers}
+
+
 def _listed(
-    folder: str | os.PathLike[str], label_format: str, others: Sequence[Mapping[str, Any]]
+    folder: str | os.PathLike[str], label_format: str, others: Sequence[Mapping[str, Any]], reader: str | None
 ) -> list[dict[str, Any]]:
     root = Path(os.path.expanduser(folder))  # noqa: PTH111
     labels = root / ("disc" if label_format == "pair" else "label")
@@ -87,8 +136,12 @@ def _listed(
         items = list_photographs(root, labels="optional", label_format=label_format)
     else:
         items = [_with_label(item, root, label_format) for item in others]
+    readers = readers_in(root, label_format)
+    if readers or reader is not None:
+        items = with_readers(items, root, label_format, reader)
     used = {Path(str(path)).name for item in items for path in _paths(item)}
-    orphans = [path.name for path in _label_files(labels) if path.name not in used]
+    folders = [labels / reader] if reader is not None else [labels, *(labels / name for name in readers)]
+    orphans = {path.name for each in folders for path in _label_files(each) if path.name not in used}
     if orphans:
         _say("left out, for their photographs are not there: %s", one_line(", ".join(sorted(orphans))))
     return items
@@ -159,8 +212,7 @@ def leave_out_unchanged(
         view = seen(item)
         with torch.no_grad():
             drawn = network(torch.as_tensor(view["image"])[None].to(device)).argmax(dim=1)[0].cpu()
-        label = torch.as_tensor(view["label"])[0]
-        if min(_dice(drawn >= value, label >= value) for value in (1, 2)) >= UNCHANGED:
+        if _is_drawn(convert_to_tensor(view["label"], track_meta=False)[0], drawn):
             _say("not corrected, left out: the label of %s is the model's own", item["name"])
         else:
             kept.append(item)
@@ -168,6 +220,17 @@ def leave_out_unchanged(
         raise CallError("no label of --few_labels differs from what the model drew.", "Correct some of the masks.")
     if len(kept) < len(dataset.data):
         dataset.set_data(kept)
+
+
+def _is_drawn(label: torch.Tensor, drawn: torch.Tensor) -> bool:
+    """Whether all that a label tells of disc and cup is what the model drew, W x H each."""
+    label = hard_label(label).long()
+    parts = []
+    if not (label == NOT_CUP).any():
+        parts.append((drawn >= 1, (label >= 1) & (label <= RIM_OR_CUP)))
+    if not (label == RIM_OR_CUP).any():
+        parts.append((drawn == 2, label == 2))
+    return min(_dice(one, other) for one, other in parts) >= UNCHANGED
 
 
 def _dice(one: torch.Tensor, other: torch.Tensor) -> float:

@@ -11,7 +11,7 @@ from monai.inferers import Inferer
 from monai.utils import CommonKeys
 from torch.nn.parallel import DistributedDataParallel
 
-from bundle.networks.head import HeadInput
+from bundle.networks.head import HeadInput, has_head
 from bundle.networks.outputs import AdaptationOutput
 from bundle.networks.unet import DiscCupUNet
 from bundle.transforms.pseudo_labels import PSEUDO_LABEL
@@ -91,11 +91,12 @@ class AdaptationInferer(Inferer):
             weak = (targets or {})["weak"]
             self.teacher.eval()
             with torch.no_grad():
-                if self.consensus is None:
+                if self.consensus is None and has_head(self.teacher):
                     known = self.teacher.features(weak)
                     answer = self.teacher.segmentation_head(known)
                 else:
-                    answer = self.consensus(weak, self.teacher)
+                    answer = self.teacher(weak) if self.consensus is None else self.consensus(weak, self.teacher)
                     known = answer[:, :0]
                 taught = AdaptationOutput(self.teacher, weak, known, answer)
-        return AdaptationOutput(plain, inputs, head_input.features, logits, taught)
+        features = head_input.features if has_head(plain) else logits[:, :0]
+        return AdaptationOutput(plain, inputs, features, logits, taught)

@@ -18,8 +18,9 @@ from monai.data import MetaTensor
 from monai.networks import eval_mode
 
 from bundle.distributed.collect import collect_dealt
-from bundle.networks.head import classifier_of
+from bundle.errors import CallError
 from bundle.networks.notes import notes_of
+from bundle.networks.others import cup_bias
 from bundle.networks.unet import DiscCupUNet
 
 __all__ = ["CUP_NOTE", "cup_prior_shift", "estimate_shift", "expect_cups", "sampling_error", "source_cup_share"]
@@ -195,26 +196,26 @@ def cup_prior_shift(
 
 @torch.no_grad()
 def expect_cups(network: DiscCupUNet, shift: float) -> None:
-    """Add ``shift`` to the cup's logit through the bias of the head; the disc's edge moves only where a cup is near it.
+    """Add ``shift`` to the cup's logit by the last layer's bias; the disc's edge moves only where a cup is near it.
 
     Args:
         network: changed in place.
         shift: in nats, as ``cup_prior_shift`` returns it.
 
     Raises:
-        ValueError: the head has no bias.
+        CallError: the last layer has no bias, see ``cup_bias``.
 
     Example:
         >>> network = DiscCupUNet(backbone="efficientnet-lite0-small", decoder_channels=(16, 16, 8, 8))
-        >>> before = classifier_of(network.segmentation_head).bias.clone()
+        >>> before = cup_bias(network).clone()
         >>> expect_cups(network, 0.5)
-        >>> (classifier_of(network.segmentation_head).bias - before).detach()
+        >>> (cup_bias(network) - before).detach()
         tensor([0.0000, 0.0000, 0.5000])
     """
     if not shift:
         return
-    bias = classifier_of(network.segmentation_head).bias
+    bias = cup_bias(network)
     if bias is None:
-        raise ValueError("the head has no bias to shift.")
+        raise CallError("cup_prior needs a last convolution with a bias.", "Pass a recipe without cup_prior.")
     bias[2] += shift
     logger.info("the head's cup log-odds are moved by %+.3f", shift)

@@ -26,9 +26,10 @@ class MeasuresWithoutLabels:
 
     Attributes:
         summary: ``predicted_dice`` of disc and cup (agreement of the views, or of the passes if there are no views) and
-            ``pass_agreement``, both in [0, 1]; ``entropy`` (nats per pixel); ``area_share``, the shares of the view
-            that disc and cup cover, in [0, 1]; ``uncertainty``, the median of the uncertainties that inference reports;
-            and the number of ``photographs``. Without photographs, all but the number are NaN.
+            ``pass_agreement``, both in [0, 1], the latter None for a network without a head; ``entropy`` (nats per
+            pixel); ``area_share``, the shares of the view that disc and cup cover, in [0, 1]; ``uncertainty``, the
+            median of the uncertainties that inference reports; and the number of ``photographs``. Without photographs,
+            all but the number are NaN.
 
     Example:
         >>> output = {"pred": torch.zeros(3, 4, 4), "agreement": torch.tensor([0.75, 0.5])}
@@ -56,7 +57,9 @@ class MeasuresWithoutLabels:
             p = logits.softmax(dim=1)
             entropy = -(p * p.clamp(min=1e-12).log()).sum(dim=1).mean()
             share = (nested_probabilities(logits) > 0.5).float().mean(dim=(0, 2, 3))
-            passes, predicted = output["agreement"], output.get("view_agreement", output["agreement"])
+            # A network without a head has no stochastic passes.
+            passes = output.get("agreement", torch.full((2,), math.nan))
+            predicted = output.get("view_agreement", passes)
             uncertainty = 1 - float(min(output["expected_dice"]))
             self.rows.append([*predicted.tolist(), *passes.tolist(), entropy.item(), *share.tolist(), uncertainty])
 
@@ -68,7 +71,10 @@ class MeasuresWithoutLabels:
         means = [math.fsum(column) / count for column in zip(*rows, strict=True)] if count else [math.nan] * 8
         self.summary = {
             "predicted_dice": dict(zip(CLASSES, means[:2], strict=True)),
-            "pass_agreement": dict(zip(CLASSES, means[2:4], strict=True)),
+            "pass_agreement": {
+                name: None if count and math.isnan(mean) else mean
+                for name, mean in zip(CLASSES, means[2:4], strict=True)
+            },
             "entropy": means[4],
             "area_share": dict(zip(CLASSES, means[5:7], strict=True)),
             "uncertainty": statistics.median(row[7] for row in rows) if count else math.nan,
@@ -77,4 +83,5 @@ class MeasuresWithoutLabels:
         if count:
             for name, value in self.summary.items():
                 parts = value if isinstance(value, dict) else {"": value}
-                engine.state.metrics |= {f"{name}_{part}".rstrip("_"): number for part, number in parts.items()}
+                numbers = {f"{name}_{part}".rstrip("_"): number for part, number in parts.items()}
+                engine.state.metrics |= {key: number for key, number in numbers.items() if number is not None}

@@ -31,7 +31,7 @@ def reestimate_statistics(
     photograph counts alike, whatever the order, the batches of other steps and the number of processes, which share the
     groups; PyTorch's ``update_bn`` would give a small last batch the weight of a full one.
 
-    Weights do not change, and the network is in evaluation mode afterwards.
+    Weights do not change, nor does a layer that no photograph reaches. The network is in evaluation mode afterwards.
 
     Args:
         network: changed in place.
@@ -69,6 +69,9 @@ def reestimate_statistics(
             "See the lines above for each file's fault; pass --view crop if all are crops of the disc.",
         )
     for layer, (pixels, total, squares) in zip(layers, sums, strict=True):
+        if not pixels[0]:
+            # No photograph passes through it: some of MONAI's backbones keep the layers of their classifier.
+            continue
         mean = total / pixels
         variance = (squares / pixels - mean.square()).clamp(min=0) * pixels / (pixels - 1).clamp(min=1)
         for own, target in ((layer.running_mean, mean), (layer.running_var, variance)):

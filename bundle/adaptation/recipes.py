@@ -8,7 +8,7 @@ epochs.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -16,12 +16,15 @@ from ignite.handlers import EMAHandler
 from torch import nn
 
 from bundle.errors import CallError
+from bundle.networks.head import require_head
+from bundle.networks.others import moves_the_cup_alone
 from bundle.settings import nearest
 
 __all__ = ["Recipe", "choose_recipe", "settings_with_base", "trainable_parameters"]
 
 TRAINABLE = ("all", "norm", "all_but_head")
 KEPT = ("teacher", "student")
+_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,33 @@ class Recipe:
                         f"{problem}{nearest(name, tables[table])}.", f"Use one of {', '.join(tables[table])}."
                     )
         return self
+
+    def check_network(self, network: nn.Module, image_size: int, losses_with_head: Sequence[str] = ()) -> None:
+        """Refuse a network that lacks what the recipe needs.
+
+        Args:
+            network: to be adapted.
+            image_size: side in pixels of the pictures that it gets.
+            losses_with_head: those of the recipe's losses that need a head.
+
+        Raises:
+            CallError: the recipe needs a head (see ``has_head``), norm layers to train, batch norm layers or a bias
+                that the network does not have.
+        """
+        needing = [f"the loss {name}" for name in losses_with_head]
+        needing += ["pseudo_labels"] * self.pseudo_labels + ["all_but_head"] * (self.trainable == "all_but_head")
+        if needing:
+            require_head(network, f"the recipe's {needing[0].removeprefix('the ')}")
+        lacks = ""
+        layers = list(network.modules())
+        if self.max_epochs and self.trainable == "norm" and not any(_has_scale(layer) for layer in layers):
+            lacks = "norm layers with scale and shift, which this recipe trains"
+        elif not self.max_epochs and not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in layers):
+            lacks = "batch norm layers, whose statistics are all that this recipe changes"
+        elif self.cup_prior and not moves_the_cup_alone(network, image_size):
+            lacks = "last convolution with a bias that moves the cup's logit alone, as cup_prior needs"
+        if lacks:
+            raise CallError(f"{type(network).__name__} has no {lacks}.", "See docs/how-to/other_networks.md.")
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as a dictionary that JSON can store."""
@@ -240,6 +270,10 @@ def _is(value: Any, kind: str) -> bool:
     )
 
 
+def _has_scale(layer: nn.Module) -> bool:
+    return isinstance(layer, _NORMS) and any(True for _ in layer.parameters(recurse=False))
+
+
 def trainable_parameters(network: nn.Module, which: str) -> list[nn.Parameter]:
     """Freeze all parameters of ``network`` except the chosen ones, and return these.
 
@@ -264,7 +298,7 @@ def trainable_parameters(network: nn.Module, which: str) -> list[nn.Parameter]:
         if (
             which == "all"
             or (which == "all_but_head" and module not in head)
-            or (which == "norm" and isinstance(module, nn.modules.batchnorm._NormBase))
+            or (which == "norm" and isinstance(module, _NORMS))
         ):
             chosen |= set(module.parameters(recurse=False))
     for parameter in network.parameters():

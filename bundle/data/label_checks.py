@@ -8,11 +8,13 @@ from typing import Any, Literal
 
 import ignite.distributed as idist
 import numpy as np
+import torch
 from monai.utils import ensure_tuple
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from bundle.data.label_reader import LabelReader
+from bundle.data.partial_labels import hard_label
 from bundle.errors import CallError, UnreadablePhotographError, one_line
 
 __all__ = ["LabelFault", "check_labels", "cup_share", "label_fault"]
@@ -75,7 +77,7 @@ def check_labels(items: Sequence[Mapping[str, Any]], label_format: str = "index"
     for item in items:
         if "label" in item:
             try:
-                label, _ = reader.get_data(reader.read(item["label"]))
+                label = _agreed(reader, item["label"])
             except UnreadablePhotographError:
                 continue
             files[label_fault(label)].append(str(ensure_tuple(item["label"])[0]))
@@ -115,7 +117,7 @@ def cup_share(items: Sequence[Mapping[str, Any]], label_format: str = "index") -
     reader, total, share = LabelReader(label_format), 0.0, 0.0
     for item in items:
         try:
-            label, _ = reader.get_data(reader.read(item["label"]))
+            label = _agreed(reader, item["label"])
         except (KeyError, UnreadablePhotographError):
             continue
         if label_fault(label) == "":
@@ -123,3 +125,9 @@ def cup_share(items: Sequence[Mapping[str, Any]], label_format: str = "index") -
             total += weight
             share += weight * np.count_nonzero(label == 2) / np.count_nonzero(label)
     return float(share / total) if total else float("nan")
+
+
+def _agreed(reader: LabelReader, label: str | Sequence[str]) -> NDArray[np.uint8]:
+    """The label of one reader, or what more than half of several drew."""
+    values, _ = reader.get_data(reader.read(label))
+    return np.asarray(hard_label(torch.from_numpy(values))).astype(np.uint8)

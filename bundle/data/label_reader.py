@@ -17,6 +17,7 @@ from bundle.data.formats import LABEL_SUFFIXES, check_label_format
 from bundle.data.items import image_metadata
 from bundle.data.label_values import foreground, label_values
 from bundle.data.limits import refusal, size_text
+from bundle.data.soft_labels import pooled
 from bundle.errors import UnreadablePhotographError
 
 __all__ = ["LabelReader", "LabelFits"]
@@ -29,7 +30,8 @@ class LabelReader(ImageReader):
 
     Args:
         label_format: ``index`` (0 background, 1 disc rim, 2 cup; of a palette image see ``label_values``),
-            ``refuge`` (255, 128, 0) or ``pair`` (two files, disc and cup, see ``foreground``).
+            ``refuge`` (255, 128, 0) or ``pair`` (two files, disc and cup, see ``foreground``). Several labels of one
+            photograph are those of several readers.
 
     Raises:
         CallError: ``label_format`` is none of these.
@@ -45,7 +47,7 @@ class LabelReader(ImageReader):
         return bool(is_supported_format(filename, [suffix.lstrip(".") for suffix in LABEL_SUFFIXES]))
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> tuple[str, ...]:
-        """The names in ``data``, still to be decoded: one, or ``(disc, cup)`` for ``pair``."""
+        """The names in ``data``, still to be decoded: one, or ``(disc, cup)`` for ``pair``, per reader."""
         return tuple(str(name) for name in ensure_tuple(data))
 
     def get_data(self, img: Sequence[str] | str) -> tuple[np.ndarray, dict[str, Any]]:
@@ -56,27 +58,35 @@ class LabelReader(ImageReader):
 
         Returns:
             the label, uint8, indexed (x, y) and of shape (W, H), values 0 background, 1 disc rim, 2 cup (cup outside
-            the disc counts as background); and its metadata with ``spatial_shape`` (W, H) and no channel dimension.
+            the disc counts as background); of several readers int32, see ``bundle.data.soft_labels``; and its metadata
+            with ``spatial_shape`` (W, H) and no channel dimension.
 
         Raises:
-            UnreadablePhotographError: a file cannot be decoded, or holds other values than its format allows.
+            UnreadablePhotographError: a file cannot be decoded, or holds other values than its format allows; or the
+                readers' labels differ in size.
         """
         names = ensure_tuple(img)
-        wanted = 2 if self.label_format == "pair" else 1
-        if len(names) != wanted:
+        each = 2 if self.label_format == "pair" else 1
+        if not names or len(names) % each:
             raise UnreadablePhotographError(
                 names[0] if names else "",
-                f"label_format {self.label_format} takes {wanted} label file(s), not {len(names)}",
+                f"label_format {self.label_format} takes {each} label file(s) per reader, not {len(names)}",
             )
         paths = [Path(name) for name in names]
+        labels = [self._label(*paths[start : start + each]) for start in range(0, len(paths), each)]
+        for path, label in zip(paths[::each], labels, strict=True):
+            if label.shape != labels[0].shape:
+                sizes = size_text(label.shape), size_text(labels[0].shape)
+                raise UnreadablePhotographError(path, f"it is {sizes[0]} pixels but {paths[0]} is {sizes[1]}")
+        label = labels[0] if len(labels) == 1 else pooled(labels)
+        return label, image_metadata(paths[0], label, self.label_format, channel_dim=float("nan"))
+
+    def _label(self, *paths: Path) -> np.ndarray:
+        """What one reader drew."""
         with refusal(paths[0]):
             if self.label_format == "pair":
-                label = _pair_label(*paths)
-            elif self.label_format == "refuge":
-                label = _refuge_label(paths[0])
-            else:
-                label = _index_label(paths[0])
-        return label, image_metadata(paths[0], label, self.label_format, channel_dim=float("nan"))
+                return _pair_label(*paths)
+            return _refuge_label(paths[0]) if self.label_format == "refuge" else _index_label(paths[0])
 
 
 class LabelFits(MapTransform):

@@ -11,6 +11,7 @@ import numpy as np
 
 from bundle.data.listing import list_photographs
 from bundle.data.partial_labels import STRUCTURES
+from bundle.data.reader_labels import with_readers
 from bundle.data.splits import split_source
 from bundle.errors import CallError
 from bundle.settings import nearest
@@ -27,19 +28,22 @@ class Source:
         structures: what its labels show, one of ``STRUCTURES``; of ``none`` no label is looked for.
         held_out: share of its photographs, in [0, 1), that is kept for validation (``split_source``).
         most: largest number of photographs to train on, spread evenly over the sorted names; None for all.
+        readers: whether to train on what each reader drew, ``label/<reader>/<name>.png``; what is held out keeps the
+            label ``label/<name>.png``.
 
     Raises:
         ValueError: a value is out of range.
 
     Example:
         >>> Source(structures="disc", held_out=0.2)
-        Source(share=1.0, structures='disc', held_out=0.2, most=None)
+        Source(share=1.0, structures='disc', held_out=0.2, most=None, readers=False)
     """
 
     share: float = 1.0
     structures: str = "both"
     held_out: float = 0.0
     most: int | None = None
+    readers: bool = False
 
     def __post_init__(self) -> None:
         if not self.share > 0 or not 0 <= self.held_out < 1 or (self.most is not None and self.most < 1):
@@ -123,7 +127,12 @@ def _split(
     kept, kept_back = split_source(found, source.held_out, seed) if source.held_out else (found, [])
     count = len(kept) if source.most is None else min(source.most, len(kept))
     chosen = np.unique(np.linspace(0, len(kept) - 1, count).round().astype(int))
-    return [kept[index] for index in chosen], kept_back
+    training = [kept[index] for index in chosen]
+    if source.readers:
+        training = with_readers(training, Path(dataset_dir) / folder, label_format)
+        for item in training:
+            item.pop("readers", None)  # Items of a batch have the same entries.
+    return training, kept_back
 
 
 def with_both(items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -45,6 +45,10 @@ class AdaptationLoss(nn.Module):
         self.weights = dict(weights)
         self.values: dict[str, float] = {}
 
+    def needing_head(self) -> list[str]:
+        """Names of the losses that need a network with a head (see ``bundle.networks.head.has_head``)."""
+        return [name for name, loss in self.losses.items() if getattr(loss, "needs_head", False)]
+
     def forward(self, output: AdaptationOutput, target: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """The weighted sum, a scalar; the arguments are passed to every loss."""
         terms = {name: loss(output, target) for name, loss in self.losses.items()}

@@ -53,6 +53,8 @@ class ContrastLoss(ScheduledLoss):
         True
     """
 
+    needs_head = True
+
     def __init__(
         self,
         temperature: float = 0.1,

@@ -66,6 +66,8 @@ class DivideAndContrastLoss(ScheduledLoss):
         (torch.Size([]), True)
     """
 
+    needs_head = True
+
     def __init__(
         self,
         self_training: float = 1.2,

@@ -48,7 +48,9 @@ class FewLabelsLoss(nn.Module):
         transform: Any = self.dataset.transform
         transform.set_random_state(int(torch.randint(2**31, ())))
         drawn = torch.randint(len(cast(Sized, self.dataset)), (self.batch_size,)).tolist()
-        batch = list_data_collate([self.dataset[index] for index in drawn])
+        # What else an item has, such as its readers, not every item has.
+        items = [{key: item[key] for key in ("image", "label")} for item in map(self.dataset.__getitem__, drawn)]
+        batch = list_data_collate(items)
         image, label = (convert_to_tensor(batch[key], track_meta=False) for key in ("image", "label"))
         device = output.images.device
         return self.supervised(output.network(image.to(device)), label.to(device))

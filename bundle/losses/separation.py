@@ -45,6 +45,8 @@ class SeparationLoss(nn.Module):
         True
     """
 
+    needs_head = True
+
     def __init__(self, gradient_features: GradientFeatures, margin: float = 0.0, min_pixels: int = 16) -> None:
         super().__init__()
         if (gradient_features.layer, gradient_features.mode) != ("head", "cam"):

@@ -45,6 +45,8 @@ class TransportLoss(ScheduledLoss):
 
     proportions: torch.Tensor
 
+    needs_head = True
+
     def __init__(
         self, temperature: float = 0.1, rate: float = 0.1, stride: int = 4, last_epoch: int | None = None
     ) -> None:

@@ -18,7 +18,8 @@ class AdaptationOutput:
     Args:
         network: the network that is being adapted.
         images: B x 3 x W x H.
-        features: F, the tensor that entered the head, B x K x W x H. K is 0 for a teacher that averages several views.
+        features: F, the tensor that entered the head, B x K x W x H. K is 0 for a teacher that averages
+            several views, and for a network without a head.
         logits: B x 3 x W x H.
         teacher: the mean teacher's output for the target's ``weak`` images, without gradients; None if the recipe has
             no teacher.

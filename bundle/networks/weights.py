@@ -12,6 +12,7 @@ from torch import nn
 from bundle.errors import CallError
 from bundle.io.files import save_atomically
 from bundle.networks.notes import with_notes
+from bundle.networks.others import check_output
 
 __all__ = ["has_finite_weights", "load_weights", "ready_network", "save_weights"]
 
@@ -96,19 +97,23 @@ def load_weights(network: nn.Module, checkpoint: str | Path) -> nn.Module:
     return network
 
 
-def ready_network(network: nn.Module, checkpoint: str | Path | None, device: torch.device | str) -> nn.Module:
+def ready_network(
+    network: nn.Module, checkpoint: str | Path | None, device: torch.device | str, image_size: int | None = None
+) -> nn.Module:
     """Load the weights of ``checkpoint`` and move the network to ``device`` in the channels-last memory format.
 
     Args:
         network: changed in place.
         checkpoint: see ``load_weights``; None or an empty string leaves the weights as they are.
         device: where the network is moved.
+        image_size: side in pixels of the pictures that it will get, for which ``check_output`` tries it; None for no
+            trial.
 
     Returns:
         ``network`` itself.
 
     Raises:
-        CallError: see ``load_weights``.
+        CallError: see ``load_weights`` and ``check_output``.
 
     Example:
         >>> network = ready_network(nn.Conv2d(3, 2, kernel_size=3), None, "cpu")
@@ -117,7 +122,10 @@ def ready_network(network: nn.Module, checkpoint: str | Path | None, device: tor
     """
     if checkpoint:
         load_weights(network, checkpoint)
-    return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if image_size is not None:
+        check_output(network, image_size)
+    return network
 
 
 def _misfit(own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> str:

@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator
 from monai.utils import CommonKeys
 
-from bundle.networks.head import HeadInput
+from bundle.networks.head import HeadInput, require_head
 from bundle.networks.nested_classes import CLASSES
 from bundle.networks.unet import DiscCupUNet
 from bundle.refinement.labeller import PseudoLabeller
@@ -59,6 +59,18 @@ class RefinementEvaluator(SupervisedEvaluator):
         super().__init__(decollate=False, **kwargs)
         self.store = store
         self.labeller = labeller
+
+    def run(self, global_epoch: int = 1) -> None:  # type: ignore[override]
+        """Refine all photographs.
+
+        Args:
+            global_epoch: see ``SupervisedEvaluator``.
+
+        Raises:
+            CallError: the network has no head, see ``has_head``.
+        """
+        require_head(self.network, "refinement")
+        super().run(global_epoch)
 
     @torch.no_grad()
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict:

@@ -63,5 +63,17 @@ def _adapted(record: Mapping[str, Any]) -> str:
             f"predicted Dice: {dice})"
         )
     corrected = len(record.get("few_labels") or [])
-    labels = f"with {corrected} corrected photographs" if corrected else "without labels"
+    labels = (
+        f"with {corrected} corrected photographs{_drawn_by(record.get('readers'))}" if corrected else "without labels"
+    )
     return f"adapted {labels} to {count} photographs by {record['recipe']} (predicted Dice: {dice})"
+
+
+def _drawn_by(readers: Any) -> str:
+    """Whose cup the model draws: that of one reader, or the mean of several."""
+    if not isinstance(readers, list) or not readers:
+        return ""
+    names = [str(reader) for reader in readers]
+    return (
+        f" as {names[0]} draws" if len(names) == 1 else f" as {', '.join(names[:-1])} and {names[-1]} draw on average"
+    )

@@ -13,8 +13,11 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, RandomizableTransform
+from monai.utils import convert_to_tensor
 from scipy.interpolate import PchipInterpolator
 from torch.nn import functional
+
+from bundle.data.partial_labels import hard_label
 
 __all__ = ["RandCupSized", "cup_ratio", "cup_size_grid"]
 
@@ -154,7 +157,7 @@ class RandCupSized(RandomizableTransform, MapTransform):
         self.randomize()
         if not self._do_transform:
             return d
-        label = np.asarray(d[self.label_key][0])
+        label = np.asarray(hard_label(convert_to_tensor(d[self.label_key], track_meta=False))[0])
         now = cup_ratio(label)
         ratio = float(np.clip(self.ratio, now / self.max_change, min(now * self.max_change, 0.95)))
         grid = cup_size_grid(label, ratio) if ratio > 0 else None

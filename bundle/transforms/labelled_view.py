@@ -10,6 +10,7 @@ import torch
 from monai.config import KeysCollection
 from monai.utils import convert_to_tensor
 
+from bundle.data.partial_labels import hard_label
 from bundle.transforms.disc_view import DiscLocation, DiscViewd
 
 __all__ = ["LabelledDiscViewd", "labelled_disc"]
@@ -19,7 +20,7 @@ def labelled_disc(label: torch.Tensor) -> DiscLocation | None:
     """The disc in a label, as the search for it would give it.
 
     Args:
-        label: 1 x W x H, above 0 in the disc.
+        label: 1 x W x H, above 0 in the disc; of several readers the disc is what more than half of them drew.
 
     Returns:
         centre of the disc's pixels and diameter of the circle of their area, in pixels; None for an empty label.
@@ -31,7 +32,7 @@ def labelled_disc(label: torch.Tensor) -> DiscLocation | None:
         >>> found.x, found.y, round(found.diameter, 1)
         (8.5, 10.5, 11.3)
     """
-    inside = torch.nonzero(convert_to_tensor(label, track_meta=False)[0] > 0).double()
+    inside = torch.nonzero(hard_label(convert_to_tensor(label, track_meta=False)[0]) > 0).double()
     if not len(inside):
         return None
     x, y = inside.mean(dim=0).tolist()

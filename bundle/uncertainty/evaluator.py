@@ -8,7 +8,7 @@ import torch
 from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator
 
-from bundle.networks.head import HeadInput, dropout_of
+from bundle.networks.head import HeadInput, dropout_of, has_head
 from bundle.networks.unet import DiscCupUNet
 from bundle.uncertainty.agreement import agreement, expected_dice
 from bundle.uncertainty.dropout_passes import channel_masks, stochastic_log_odds, stochastic_logits
@@ -24,7 +24,8 @@ class AgreementEvaluator(SupervisedEvaluator):
     The output of an iteration also holds, B x 2 each (disc, cup) and in [0, 1]:
 
     * ``expected_dice`` (see the function of this name);
-    * with stochastic passes ``agreement``, the mean Dice between each pass and the mean of all passes;
+    * with stochastic passes, in a network with a head, ``agreement``, the mean Dice between each pass and the mean of
+      all passes;
     * with views ``view_agreement``, the mean Dice between each view and the consensus of all views;
 
     and ``norm_distance`` (B, at least 0), the photograph's distance from the training data (see ``FirstNormInput``).
@@ -75,7 +76,7 @@ class AgreementEvaluator(SupervisedEvaluator):
             self.state.output["expected_dice"] = expected_dice(logits)
             if first_norm.distance is not None:
                 self.state.output["norm_distance"] = first_norm.distance
-            if self.passes:
+            if self.passes and has_head(network):
                 features = head_input.features
                 features = features.as_tensor() if isinstance(features, MetaTensor) else features
                 head = network.segmentation_head

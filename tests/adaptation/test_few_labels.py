@@ -17,6 +17,9 @@ from torch import nn
 from bundle.adaptation.few_labels import corrected_photographs, leave_out_unchanged
 from bundle.data.labelled_dataset import LabelledDataset
 from bundle.data.listing import list_photographs
+from bundle.data.partial_labels import NOT_CUP, RIM_OR_CUP
+from bundle.data.reader_labels import readers_of
+from bundle.data.soft_labels import pooled
 from bundle.errors import CallError
 from bundle.losses.few_labels import FewLabelsLoss
 from bundle.networks.outputs import AdaptationOutput
@@ -134,3 +137,84 @@ def test_the_loss_draws_from_the_corrected_photographs_alone_and_repeats_with_it
     assert all(len(drawn_ones) == 3 and set(drawn_ones) <= {0.0, 1.0, 2.0, 3.0} for drawn_ones in seen)
     value.backward()
     assert network.weight.grad.abs().sum() > 0
+
+
+def write_readers(folder, **labels):
+    """Photographs whose labels lie in a folder per reader, by photograph and reader."""
+    for name, readers in labels.items():
+        write(folder, **{name: None})
+        for reader, label in readers.items():
+            (folder / "label" / reader).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(label).save(folder / "label" / reader / f"{name}.png")
+    return folder
+
+
+def test_labels_of_several_readers_are_taken_together(tmp_path, told):
+    disc = np.minimum(drawn(), 1)
+    write_readers(tmp_path, a={"anna": drawn(20, 10), "ben": drawn(21, 12)}, b={"anna": drawn()}, c={"ben": disc})
+    found = {item["name"]: item for item in corrected_photographs(tmp_path)}
+    assert {name: item["readers"] for name, item in found.items()} == {"a": "anna/ben", "b": "anna", "c": "ben"}
+    assert [path.split("/")[-2] for path in found["a"]["label"]] == ["anna", "ben"]
+    assert structures(found.values()) == {"a": "both", "b": "both", "c": "disc"}
+    assert readers_of([*found.values()]) == ["anna", "ben"]
+    assert "the label of c by ben shows the disc alone" in told.text
+
+
+def test_one_reader_s_labels_alone_can_count(tmp_path):
+    write_readers(tmp_path, a={"anna": drawn(20, 10), "ben": drawn(21, 12)}, b={"anna": drawn()})
+    Image.fromarray(drawn(20, 5)).save(tmp_path / "label" / "b.png")
+    (item,) = corrected_photographs(tmp_path, reader="ben")
+    assert (item["name"], item["readers"]) == ("a", "ben")
+    assert item["label"] == str(tmp_path / "label" / "ben" / "a.png")
+    with pytest.raises(CallError, match=r"no labels of a reader 'bem' \(did you mean ben\?\). Use one of anna, ben"):
+        corrected_photographs(tmp_path, reader="bem")
+    with pytest.raises(CallError, match="Pass their folder with --few_labels"):
+        corrected_photographs(None, reader="ben")
+
+
+def test_one_reader_s_disc_and_another_s_cup_are_both_learned(tmp_path):
+    write_readers(tmp_path, a={"anna": np.minimum(drawn(), 1), "ben": drawn() // 2 * 2})
+    assert structures(corrected_photographs(tmp_path)) == {"a": "both"}
+
+
+def test_a_reader_s_label_of_no_use_costs_that_label_alone(tmp_path, told):
+    empty = np.zeros((64, 64), np.uint8)
+    write_readers(tmp_path, a={"anna": drawn(), "ben": empty}, b={"ben": empty})
+    (item,) = corrected_photographs(tmp_path)
+    assert (item["name"], item["readers"]) == ("a", "anna")
+    assert "the label of a by ben is left out: it shows neither disc nor cup" in told.text
+
+
+def test_readers_who_contradict_each_other_are_named(tmp_path, told):
+    write_readers(tmp_path, a={"anna": drawn(20, 8), "ben": drawn(20, 16)}, b={"anna": drawn(), "ben": drawn(20, 11)})
+    corrected_photographs(tmp_path)
+    assert "readers contradict each other in a, whose vertical ratio is anna 0.38, ben 0.79" in told.text
+    assert told.text.count("contradict") == 1
+
+
+def test_labels_of_a_folder_of_photographs_are_no_reader_s(tmp_path):
+    write(tmp_path, eye=drawn())
+    for kind in ("image", "label"):
+        (tmp_path / kind / "right").mkdir()
+        shutil.move(tmp_path / kind / "eye.png", tmp_path / kind / "right" / "eye.png")
+    (item,) = corrected_photographs(tmp_path)
+    assert "readers" not in item
+
+
+@pytest.mark.parametrize(
+    ("label", "kept"),
+    [
+        (np.where(drawn() > 0, RIM_OR_CUP, 0), False),
+        (np.where(drawn(20, 5) > 0, RIM_OR_CUP, 0), False),
+        (np.where(drawn(22) > 0, RIM_OR_CUP, 0), True),
+        (np.where(drawn() == 2, 2, NOT_CUP), False),
+        (np.where(drawn(25, 10) == 2, 2, NOT_CUP), False),
+        (np.where(drawn(20, 12) == 2, 2, NOT_CUP), True),
+        (pooled([drawn(), drawn(), drawn(20, 14)]), False),
+        (pooled([drawn(), drawn(20, 14), drawn(20, 14)]), True),
+    ],
+)
+def test_of_one_structure_only_that_is_compared_with_what_the_model_drew(label, kept):
+    dataset = labelled(label, drawn(20, 13))
+    leave_out_unchanged(dataset, Draws(), lambda item: item)
+    assert [item["name"] for item in dataset.data] == (["0", "1"] if kept else ["1"])

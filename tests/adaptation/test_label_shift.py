@@ -159,7 +159,7 @@ def test_the_head_expects_larger_cups_afterwards(network, make_images):
     torch.testing.assert_close(after[:, :2], before[:, :2])
     torch.testing.assert_close(after[:, 2], before[:, 2] + 0.7)
     classifier_of(network.segmentation_head).bias = None
-    with pytest.raises(ValueError, match="no bias"):
+    with pytest.raises(ValueError, match="needs a last convolution with a bias"):
         expect_cups(network, 0.1)
 
 

@@ -49,6 +49,20 @@ def photographs(images) -> Dataset:
     return Dataset([{"image": MetaTensor(image), "name": str(i)} for i, image in enumerate(images)])
 
 
+class WithUnused(nn.Sequential):
+    """MONAI's EfficientNets hold a norm layer of their classifier, which no U-Net runs."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self[0](images)
+
+
+def test_a_layer_that_nothing_passes_keeps_its_statistics(photographs, images):
+    network = WithUnused(nn.BatchNorm2d(3), nn.BatchNorm2d(3))
+    reestimate_statistics(network, photographs, "cpu")
+    torch.testing.assert_close(network[0].running_mean, images.mean(dim=(0, 2, 3)), **TOLERANCE)
+    torch.testing.assert_close(network[1].running_var, torch.ones(3))
+
+
 def test_statistics_become_those_of_one_batch_of_all_photographs(network, photographs, images):
     expected = copy.deepcopy(network)
     for layer in expected.modules():

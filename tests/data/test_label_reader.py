@@ -9,11 +9,13 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+import torch
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 from PIL import Image
 
 from bundle.data.label_reader import LabelFits, LabelReader
 from bundle.data.photograph_reader import PhotographReader
+from bundle.data.soft_labels import shares_of
 from bundle.errors import CallError, UnreadablePhotographError
 from tests.support.patterns import HEIGHT, WIDTH, colour_pattern, noise
 
@@ -118,7 +120,20 @@ def test_pair_of_other_sizes_or_number(tmp_path: Path) -> None:
     cup = save(tmp_path / "cup.png", label_pattern()[:-1])
     assert "cup.png" in label_refusal([disc, cup], "pair")
     assert "takes 2" in label_refusal([disc], "pair")
-    assert "takes 1" in label_refusal([disc, cup], "index")
+    assert "takes 2 label file(s) per reader, not 3" in label_refusal([disc, cup, disc], "pair")
+
+
+def test_several_labels_are_those_of_several_readers(tmp_path: Path) -> None:
+    one, other = label_pattern(), label_pattern()
+    other[6:8, 8:14] = 1
+    paths = [save(tmp_path / f"{name}.png", values) for name, values in (("a", one), ("b", other))]
+    reader = LabelReader()
+    label, meta = reader.get_data(reader.read(paths))
+    assert tuple(meta["spatial_shape"]) == label.shape == one.T.shape
+    assert (shares_of(torch.from_numpy(label))[2][torch.from_numpy(one.T != other.T)] == 0.5).all()
+    assert np.array_equal(label[one.T == other.T], one.T[one.T == other.T])
+    save(tmp_path / "b.png", other[:-1])
+    assert "it is 40 x 23 pixels but" in label_refusal(paths, "index")
 
 
 def test_a_disc_mask_is_no_refuge_label(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from monai.utils import ensure_tuple
 from PIL import Image
 
 from bundle.data.sources import source_items
@@ -77,3 +78,21 @@ def test_a_camera_can_be_left_out(data, left_out, kept):
 def test_a_wrong_call_is_told(data, sources, settings, message):
     with pytest.raises(CallError, match=message):
         source_items(data, sources, **settings)
+
+
+def test_what_each_reader_drew_is_learned_and_what_all_drew_is_held_out(data):
+    for number in range(9):
+        path = data / "one" / "train" / "label" / "anna" / f"n{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("L", (8, 8)).save(path)
+    (data / "one" / "train" / "label" / "ben").mkdir()
+    for name in ("n3", "n4"):
+        Image.new("L", (8, 8)).save(data / "one" / "train" / "label" / "ben" / f"{name}.png")
+    training, held_out = source_items(data, {"one/train": {"held_out": 0.2, "readers": True}})
+    folders = {
+        item["name"][-2:]: [path.split("/")[-2] for path in ensure_tuple(item["label"])] for item in training + held_out
+    }
+    kept_back = [item["name"][-2:] for item in held_out]
+    drawn_by = {f"n{n}": ["anna"] for n in range(9)} | {"n3": ["anna", "ben"], "n4": ["anna", "ben"], "n9": ["label"]}
+    assert folders == drawn_by | dict.fromkeys(kept_back, ["label"])
+    assert not any("readers" in item for item in training)

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from bundle.errors import CallError
+from bundle.report.model_in_words import model_in_words
 from bundle.synthetic.phantoms.photographs import write_dataset
 from tests.support.stages import run, weights
 
@@ -100,3 +101,22 @@ def test_a_folder_without_a_label_of_use_is_a_wrong_call(camera, checkpoint):
     with pytest.raises(CallError, match="no label of use"):
         adapt(camera, "out", checkpoint)
     assert not (camera / "out" / "model.pt").exists()
+
+
+def test_two_readers_teach_their_mean_and_one_alone_teaches_another_cup(camera, checkpoint):
+    for path in sorted((camera / "few" / "label").iterdir()):
+        label = np.asarray(Image.open(path))
+        path.unlink()
+        for name, drawn in (("anna", label), ("ben", np.where(np.roll(label, 3, axis=0) == 2, 2, label > 0))):
+            (camera / "few" / "label" / name).mkdir(exist_ok=True)
+            Image.fromarray(drawn.astype(np.uint8)).save(camera / "few" / "label" / name / path.name)
+    drawn_by = {}
+    for out, reader in (("mean", {}), ("anna", {"reader": "anna"}), ("ben", {"reader": "ben"})):
+        assert adapt(camera, out, checkpoint, **reader) == 0
+        drawn_by[out] = json.loads((camera / out / "adaptation.json").read_text(encoding="utf-8"))["readers"]
+    assert drawn_by == {"mean": ["anna", "ben"], "anna": ["anna"], "ben": ["ben"]}
+    one, other, mean = (weights(camera / out) for out in ("anna", "ben", "mean"))
+    assert not same(one, other)
+    assert not same(one, mean)
+    assert "as anna and ben draw on average" in model_in_words(camera / "mean" / "model.pt")
+    assert "with 2 corrected photographs as ben draws" in model_in_words(camera / "ben" / "model.pt")

@@ -7,6 +7,7 @@ import torch
 from monai.losses import DiceCELoss
 
 from bundle.data.partial_labels import NOT_CUP, RIM_OR_CUP, UNLABELLED
+from bundle.data.soft_labels import pooled
 from bundle.losses.supervised import PartialDiceCELoss
 
 
@@ -72,3 +73,40 @@ def test_photographs_of_a_batch_may_show_different_structures(logits, label):
     loss = PartialDiceCELoss()
     alone = [float(loss(logits[i : i + 1], label[i : i + 1]).detach()) for i in (0, 1)]
     assert float(loss(logits, label).detach()) == pytest.approx(sum(alone) / 2, rel=1e-5)
+
+
+@pytest.fixture
+def readers():
+    """What three readers drew, one photograph each row; the first is the same for all."""
+    generator = torch.Generator().manual_seed(3)
+    labels = [torch.randint(0, 3, (2, 1, 8, 8), generator=generator) for _ in range(3)]
+    for other in labels[1:]:
+        other[0] = labels[0][0]
+    pictures = [[each[n, 0].byte().numpy() for each in labels] for n in range(2)]
+    return labels, torch.stack([torch.from_numpy(pooled(drawn))[None] for drawn in pictures])
+
+
+def test_the_cross_entropy_of_several_readers_is_their_mean(logits, readers):
+    labels, soft = readers
+    loss = PartialDiceCELoss(lambda_dice=0.0)
+    torch.testing.assert_close(loss(logits, soft), torch.stack([loss(logits, each) for each in labels]).mean())
+
+
+def test_the_loss_of_several_readers_is_smallest_at_their_shares(readers):
+    labels, soft = readers
+    shares = torch.stack([torch.nn.functional.one_hot(each[:, 0], 3) for each in labels]).float().mean(dim=0)
+    at = shares.movedim(-1, 1).clamp(min=1e-6).log().requires_grad_()
+    loss = PartialDiceCELoss(lambda_ce=0.0)
+    best = float(loss(at.detach(), soft))
+    for n in range(20):
+        noise = 0.5 * torch.randn(at.shape, generator=torch.Generator().manual_seed(n))
+        assert float(loss(at.detach() + noise, soft)) > best
+    (gradient_at,) = torch.autograd.grad(PartialDiceCELoss(lambda_dice=0.0)(at, soft), at)
+    assert gradient_at.abs().max() < 1e-6
+
+
+def test_where_readers_agree_the_loss_is_that_of_one(logits, readers):
+    labels, soft = readers
+    torch.testing.assert_close(
+        PartialDiceCELoss()(logits[:1], soft[:1]), PartialDiceCELoss()(logits[:1], labels[0][:1])
+    )
