@@ -5,9 +5,11 @@ BIN := $(VENV)/bin
 FUNDUS := $(BIN)/fundus
 # MONAI Label holds NumPy and pydicom below the versions in requirements.lock, hence an environment of its own.
 LABEL ?= .venv-label
+# MONAI Deploy's SDK brings 1 GB of libraries for GPUs, and holds gRPC and ml-dtypes below those versions.
+DEPLOY ?= .venv-deploy
 
 .DELETE_ON_ERROR:
-.PHONY: help demo adapt test lint docs format benchmark release label-server test-label clean
+.PHONY: help demo adapt test lint docs format benchmark release label-server test-label test-deploy clean
 
 help:
 	@echo "make demo                     segment sample photographs and show where the report is"
@@ -16,6 +18,7 @@ help:
 	@echo "make docs                     the documentation as a site, in site/"
 	@echo "make label-server STUDIES=dir MONAI Label with the model in it, on loopback (PORT=n, MODELS='adapted/model.pt ...')"
 	@echo "make test-label               that server, asked over REST and with its client"
+	@echo "make test-deploy              the example application of MONAI Deploy"
 	@echo "make benchmark DATA=dir       the tables and figures of the benchmark (QUICK=1: a small version, in output)"
 	@echo "make release                  the bundle as a versioned zip in dist/, from the last commit"
 
@@ -39,6 +42,11 @@ $(VENV)/ready-benchmark: $(VENV)/ready
 $(LABEL)/ready: pyproject.toml requirements-label.lock
 	$(PYTHON) -m venv $(LABEL)
 	$(LABEL)/bin/python -m pip install --quiet -c requirements-label.lock -e '.[label,test]'
+	@touch $@
+
+$(DEPLOY)/ready: pyproject.toml requirements-deploy.lock
+	$(PYTHON) -m venv $(DEPLOY)
+	$(DEPLOY)/bin/python -m pip install --quiet -c requirements-deploy.lock -e '.[deploy]' pytest pytest-timeout
 	@touch $@
 
 demo: $(VENV)/ready
@@ -91,6 +99,9 @@ label-server: $(LABEL)/ready
 # The readers of photographs run here with other versions of NumPy and pydicom, so their tests do too.
 test-label: $(LABEL)/ready
 	$(LABEL)/bin/python -m pytest tests/integration/test_label_server.py tests/robustness/test_label_load.py tests/data
+
+test-deploy: $(DEPLOY)/ready
+	$(DEPLOY)/bin/python -m pytest tests/integration/test_deploy.py
 
 # Results and photographs (demo, output) stay.
 clean:

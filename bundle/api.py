@@ -85,7 +85,7 @@ def segment(
         "checkpoint": str(model.checkpoint),
         "network": model.network,
         "reader": ArrayReader(arrays),
-        "pending": "@items",
+        "pending": "$@dataset.data",
         "writer": {
             "_target_": "bundle.report.collector.ResultCollector",
             "items": "@items",

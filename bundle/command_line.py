@@ -19,7 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 
-from bundle.errors import CallError, error_chain, find_error
+from bundle.errors import CallError, SomeUnreadableError, error_chain, find_error
 
 __all__ = ["INTERRUPTED", "UNEXPECTED", "WRONG_CALL", "end_in_one_line", "is_command", "log_without_call_errors"]
 
@@ -77,6 +77,8 @@ def _end(output_dir: Path | None, kind: type[BaseException], error: BaseExceptio
         line, status = "stopped; the same command continues.", INTERRUPTED
     elif call is not None:
         line, status = call.message, WRONG_CALL
+    elif (some := find_error(error, SomeUnreadableError)) is not None:
+        line, status = str(some), 1
     else:
         line, status = _logged(error, output_dir), UNEXPECTED
     # PyTorch holds back what a hook writes to sys.stderr in one of several processes, and drops it on an exit.

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-__all__ = ["CallError", "UnreadablePhotographError", "bare_call_errors", "error_chain", "find_error", "one_line"]
+__all__ = [
+    "CallError",
+    "SomeUnreadableError",
+    "UnreadablePhotographError",
+    "bare_call_errors",
+    "error_chain",
+    "find_error",
+    "one_line",
+]
 
 Error = TypeVar("Error", bound=BaseException)
 
@@ -53,6 +61,21 @@ class UnreadablePhotographError(ValueError):
         return f"{self.path}: {self.reason}"
 
 
+class SomeUnreadableError(ValueError):
+    """Some photographs could not be read; all others are done and written. A command ends with status 1 instead.
+
+    Args:
+        names: of the photographs that could not be read.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        super().__init__(self.names)
+
+    def __str__(self) -> str:
+        return one_line(f"{len(self.names)} unreadable, all others are done: {', '.join(self.names)}")
+
+
 def error_chain(error: BaseException | None) -> Iterator[BaseException]:
     """An error and those that led to it, last one first."""
     seen: set[int] = set()
@@ -71,15 +94,16 @@ def find_error(error: BaseException | None, kind: type[Error]) -> Error | None:
 
 @contextmanager
 def bare_call_errors() -> Iterator[None]:
-    """Let a ``CallError`` leave the block as itself, not wrapped in what a library makes of it.
+    """Let the errors that tell a caller something leave the block as themselves, not wrapped by a library.
 
     Raises:
         CallError: if one is the reason why the block ended.
+        SomeUnreadableError: likewise.
     """
     try:
         yield
     except Exception as error:
-        found = find_error(error, CallError)
+        found = find_error(error, CallError) or find_error(error, SomeUnreadableError)
         if found is None:
             raise
         call = found

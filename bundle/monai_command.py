@@ -15,6 +15,7 @@ from typing import Any
 import monai.bundle
 
 from bundle.arguments import added_recipes, config_content, read_arguments, read_by_fire, settled
+from bundle.data.names import with_names
 from bundle.errors import CallError
 from bundle.io.output_folder import claim
 from bundle.settings import SETTINGS, check_overrides, known_keys, nearest
@@ -61,12 +62,13 @@ def begin(stage: str, output_dir: str | os.PathLike[str], items: Sequence[Any]) 
     Args:
         stage: the one that the config is of.
         output_dir: its output folder.
-        items: the photographs. They are not looked at, but a config that passes them has found them before the output
-            folder is made.
+        items: the photographs, which a config that passes them has found before the output folder is made. None of
+            them is read.
 
     Raises:
-        CallError: see ``bundle.io.output_folder.claim``.
+        CallError: see ``bundle.io.output_folder.claim``, and ``with_names`` of items that another program has made.
     """
+    with_names(items)
     claim(output_dir, stage)
 
 

@@ -13,8 +13,8 @@ from monai.utils import ensure_tuple
 
 from bundle._root import BUNDLE_ROOT
 from bundle.arguments import added_recipes, settled
-from bundle.command_line import log_without_call_errors
-from bundle.errors import CallError, bare_call_errors
+from bundle.command_line import is_command, log_without_call_errors
+from bundle.errors import CallError, SomeUnreadableError, bare_call_errors
 from bundle.io.output_folder import release
 from bundle.settings import check_overrides, known_keys
 
@@ -32,17 +32,23 @@ STAGES = {
 
 
 def exit_status(unreadable: Collection[str]) -> None:
-    """End the process with status 1 if some photographs were unreadable; the last step of a stage.
+    """Say that some photographs were unreadable, if so; the last step of a stage.
 
-    Each of several processes waits for the others, because torchrun ends them all when the first one fails.
+    A command ends with status 1. In any other program, such as a worker of a process pool, which an exit would end
+    without a word, an exception says so. Each of several processes waits for the others, because torchrun ends them
+    all when the first one fails.
+
+    Args:
+        unreadable: names of these photographs.
 
     Raises:
-        SystemExit: with status 1.
+        SystemExit: with status 1, in a command.
+        SomeUnreadableError: in any other program.
     """
     idist.barrier()
     release()
     if unreadable:
-        raise SystemExit(1)
+        raise SystemExit(1) if is_command() else SomeUnreadableError(unreadable)
 
 
 def run_stage(
@@ -103,6 +109,8 @@ def run_stage(
             workflow.initialize()
             ready(workflow)
             workflow.run()
+    except SomeUnreadableError:
+        return 1
     except SystemExit as end:
         # The last step of a stage ends a command with this.
         return end.code if isinstance(end.code, int) else int(end.code is not None)

@@ -116,10 +116,10 @@ def test_keys_of_an_overlay_are_known_too(tmp_path):
 def test_the_first_step_of_every_stage_checks_the_call(stage):
     assert CONFIGS[stage]["run"][0] == f"$bundle.monai_command.settle('{stage}')"
     # A recipe is checked before a photograph is looked for.
-    found = {"adaptation": "@settings.check_names(@named) and @items", "training": "@train#dataset#data"}.get(
-        stage, "@items"
-    )
-    assert CONFIGS[stage]["run"][1] == f"$bundle.monai_command.begin('{stage}', @output_dir, {found})"
+    checked = ["$@settings.check_names(@named)"] if stage == "adaptation" else []
+    data = "@train#dataset#data" if stage == "training" else "@dataset#data"
+    begin = f"$bundle.monai_command.begin('{stage}', @output_dir, {data})"
+    assert CONFIGS[stage]["run"][1 : 2 + len(checked)] == [*checked, begin]
 
 
 def test_the_command_refuses_a_misspelt_key_before_anything_else(tmp_path):

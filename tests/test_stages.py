@@ -6,15 +6,22 @@ from typing import Any
 
 import pytest
 
-from bundle.errors import CallError
+from bundle.errors import CallError, SomeUnreadableError
 from bundle.stages import exit_status, run_stage
 
 
-def test_exit_status_is_1_if_something_was_unreadable():
+def test_a_command_ends_with_status_1_if_something_was_unreadable(monkeypatch):
+    monkeypatch.setattr("bundle.stages.is_command", lambda: True)
     exit_status({})
     with pytest.raises(SystemExit) as raised:
         exit_status({"b": "empty"})
     assert raised.value.code == 1
+
+
+def test_any_other_program_gets_an_exception_that_names_what_was_unreadable():
+    exit_status({})
+    with pytest.raises(SomeUnreadableError, match="2 unreadable, all others are done: a, b"):
+        exit_status({"a": "empty", "b": "empty"})
 
 
 def test_a_nested_key_that_leads_nowhere_is_a_wrong_call(tmp_path):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bundle.annotation.learning_curve import Training, draw_curve, measure_curve, replace_table, table_lines
 from bundle.annotation.polygons import write_labels, write_polygons
-from bundle.stages import BUNDLE_ROOT, exit_status
+from bundle.stages import BUNDLE_ROOT
 
 __all__ = ["main"]
 
@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif call.command == "labels":
         count, unfit = write_labels(call.polygons, call.photographs, call.masks, call.output)
         print(f"{count} labels in {call.output}")
-        exit_status(unfit)
+        if unfit:
+            raise SystemExit(1)
     else:
         run_curve(call)
 

@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
-from monai.bundle import ConfigParser, onnx_export
+from monai.bundle import ConfigParser
 
 from bundle.api import load
-from bundle.benchmark.setup import CHECKPOINT
+from bundle.deployment.onnx_file import export_onnx
 from bundle.handlers.memory import KeepFreedMemory
 from bundle.stages import BUNDLE_ROOT
 from bundle.synthetic.cameras import CAMERA_STYLES
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     views = make_views(call.passes, size)
     network = load(device=torch.device("cpu")).network.eval()
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-        path = export(Path(folder))
+        path = export_onnx(Path(folder, "model.onnx"))
         for threads in call.threads:
             torch.set_num_threads(threads)
             onnx = in_onnx(start_session(path, threads))
@@ -71,20 +71,6 @@ def make_views(count: int, size: int) -> list[torch.Tensor]:
     cameras = list(CAMERA_STYLES)
     pixels = [make_crop(i, camera=cameras[i % len(cameras)], size=size).image for i in range(count)]
     return [(torch.from_numpy(p).permute(2, 1, 0)[None].float() - 127) / 128 for p in pixels]
-
-
-def export(folder: Path) -> Path:
-    """Export the shipped network as ONNX."""
-    path = folder / "model.onnx"
-    onnx_export(
-        "network_def",
-        filepath=str(path),
-        ckpt_file=str(CHECKPOINT),
-        config_file=str(CONFIGS / "inference.json"),
-        meta_file=str(CONFIGS / "metadata.json"),
-        bundle_root=str(BUNDLE_ROOT),
-    )
-    return path
 
 
 def start_session(path: Path, threads: int) -> onnxruntime.InferenceSession:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import ignite.distributed as idist
 from monai.data import Dataset, MetaTensor, list_data_collate
 
+from bundle.data.names import with_names
 from bundle.errors import CallError, UnreadablePhotographError, find_error, one_line
 
 __all__ = ["LeftOut", "PhotographDataset", "collate_readable"]
@@ -41,13 +42,14 @@ class PhotographDataset(Dataset):
     asks for items otherwise calls ``note`` with them.
 
     Args:
-        data: items with at least ``image`` (a path) and ``name``.
+        data: items with at least ``image`` (a path); those without a ``name`` are given one (``with_names``).
         transform: from the item to the view; it must not be random if ``cache_num`` is above 0.
         cache_num: how many transformed items to keep in memory, which bounds it; a worker process keeps its own, and
             no longer than one pass.
         discs_only: pass over photographs in which the search found no disc, as adaptation must.
 
     Attributes:
+        data: the items, each with its name.
         unreadable: reason by name, of the items that were noted because they could not be read.
         without_disc: names of the items that were noted for want of a disc.
     """
@@ -55,7 +57,7 @@ class PhotographDataset(Dataset):
     def __init__(
         self, data: Sequence[dict[str, Any]], transform: Callable, cache_num: int = 0, discs_only: bool = False
     ) -> None:
-        super().__init__(data=data, transform=transform)
+        super().__init__(data=with_names(data), transform=transform)
         self.cache_num = cache_num
         self.discs_only = discs_only
         self.unreadable: dict[str, str] = {}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from monai.data import DataLoader, Dataset, ThreadDataLoader
 from monai.data.thread_buffer import buffer_iterator
+from torch.utils.data import Subset
 
 from bundle.data.dataset import LeftOut, PhotographDataset, collate_readable
 
@@ -25,6 +26,7 @@ class PhotographLoader(ThreadDataLoader):
         batch_size: photographs a batch.
         num_workers: processes that prepare batches; 0 leaves it to one thread.
         buffer_size: batches that wait for the network.
+        only: of a ``PhotographDataset``, the items that are wanted; None for all. Indices of a sampler refer to these.
         collate_fn: makes a batch of a list of items, which is empty where all of them are left out.
         kwargs: arguments of ``ThreadDataLoader``.
 
@@ -43,11 +45,15 @@ class PhotographLoader(ThreadDataLoader):
         batch_size: int = 1,
         num_workers: int = 0,
         buffer_size: int = 1,
+        only: Sequence[dict[str, Any]] | None = None,
         collate_fn: Callable[[list], Any] = collate_readable,
         **kwargs: Any,
     ) -> None:
+        if only is not None:
+            wanted = {item["name"] for item in only}
+            indices = [i for i, item in enumerate(dataset.data) if item["name"] in wanted]
         super().__init__(
-            dataset,
+            cast(Dataset, dataset if only is None else Subset(dataset, indices)),
             batch_size=batch_size,
             num_workers=num_workers,
             buffer_size=buffer_size,

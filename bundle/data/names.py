@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from bundle.data.formats import PHOTOGRAPH_SUFFIXES
+from bundle.errors import CallError
 
-__all__ = ["split_suffix", "text_digest", "unique_names"]
+__all__ = ["split_suffix", "text_digest", "unique_names", "with_names"]
 
 _MAX_NAME_BYTES = 150
 _UNUSUAL = frozenset("\"'`/\\:*?<>|")
@@ -31,6 +35,46 @@ def unique_names(relatives: Sequence[str]) -> list[str]:
         if not any(collided):
             return names
         levels = [level + int(is_taken) for level, is_taken in zip(levels, collided, strict=True)]
+
+
+def with_names(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The items, each with a name, though other programs may have made them and know only of ``image``.
+
+    Args:
+        items: photographs with ``image`` (a path) and perhaps ``name``, which stays.
+
+    Returns:
+        Copies in the same order, each with a ``name`` of its own (see ``unique_names``).
+
+    Raises:
+        CallError: an item has neither, or two bear the same name.
+
+    Example:
+        >>> items = [{"image": "a/eye.png"}, {"image": "b/eye.png"}, {"image": "c.png", "name": "third"}]
+        >>> [item["name"] for item in with_names(items)]
+        ['a__eye', 'b__eye', 'third']
+    """
+    found = [dict(item) for item in items]
+    given = Counter(_folded(str(item["name"])) for item in found if "name" in item)
+    if (twice := next((name for name, count in given.items() if count > 1), None)) is not None:
+        raise CallError(f"two photographs are named {twice!r}.", "Give every item a name of its own, or none.")
+    nameless = [item for item in found if "name" not in item]
+    for item in nameless:
+        if not isinstance(item.get("image"), str | os.PathLike):
+            raise CallError(f"an item without a name has no file: {item}.", 'Pass items as {"image": path}.')
+    paths = list(dict.fromkeys(os.path.abspath(item["image"]) for item in nameless))  # noqa: PTH100
+    folder = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""  # noqa: PTH120
+    names = dict(zip(paths, unique_names([Path(path).relative_to(folder).as_posix() for path in paths]), strict=True))
+    taken = set(given)
+    for item in nameless:
+        name = base = names[os.path.abspath(item["image"])]  # noqa: PTH100
+        number = 1
+        while _folded(name) in taken:
+            number += 1
+            name = f"{base}-{number}"
+        item["name"] = name
+        taken.add(_folded(name))
+    return found
 
 
 def _name(relative: str, level: int) -> str:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bundle.data.names import text_digest
+from bundle.data.names import text_digest, with_names
 from bundle.errors import CallError
 
 __all__ = ["split_source"]
@@ -20,7 +20,7 @@ def split_source(
     Which ones depends on the seed and the names alone, not on the order of the items.
 
     Args:
-        items: dicts with a unique ``name`` each, at least two.
+        items: dicts with a unique ``name`` each, at least two; those without one are named after ``image``.
         fraction: the share to hold out, between 0 and 1; a stratum of two or more gives at least one item and keeps
             at least one.
         seed: chooses among the possible splits.
@@ -34,7 +34,7 @@ def split_source(
     """
     if not 0 < fraction < 1:
         raise CallError(f"a validation fraction of {fraction} is not possible.", "Pass a number between 0 and 1.")
-    ordered = sorted((dict(item) for item in items), key=lambda item: str(item["name"]))
+    ordered = sorted(with_names(items), key=lambda item: str(item["name"]))
     if len(ordered) < 2:
         raise CallError("one photograph cannot be split into training and validation.", "Add photographs.")
     strata: dict[str, list[str]] = defaultdict(list)

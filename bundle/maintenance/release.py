@@ -29,6 +29,7 @@ PACKED = (
     "docs",
     "models",
     "pyproject.toml",
+    "requirements-deploy.lock",
     "requirements-label.lock",
     "requirements.lock",
     "scripts/demo_input.py",

@@ -19,6 +19,9 @@ class ChannelsLastInferer(SimpleInferer):
     predictions equal those of the command line to the last bit, whereas convolutions in another memory format round
     differently. The network receives plain tensors, because every operation on a ``MetaTensor`` costs time.
 
+    MONAI Deploy hands its inferer every tensor of an item by name; ``photograph``, which the report needs, is not for
+    the network.
+
     Example:
         >>> network = torch.nn.Conv2d(3, 2, kernel_size=3)
         >>> ChannelsLastInferer()(torch.zeros(1, 3, 8, 8), network).shape
@@ -28,7 +31,12 @@ class ChannelsLastInferer(SimpleInferer):
     """
 
     def __call__(
-        self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
+        self,
+        inputs: torch.Tensor,
+        network: Callable[..., torch.Tensor],
+        *args: Any,
+        photograph: torch.Tensor | None = None,
+        **kwargs: Any,
     ) -> torch.Tensor:
         """Logits (B x 3 x W x H) of ``inputs`` (B x 3 x W x H); the network stays in the channels-last format."""
         if isinstance(network, torch.nn.Module) and not _is_channels_last(network):

@@ -45,10 +45,11 @@ class Prediction(NamedTuple):
         Args:
             path: the photograph's file.
             item: of ``engine.state.batch``: ``image`` (the view) and ``photograph`` (3 x W x H, 0..255).
-            output: of ``engine.state.output``: ``pred`` (W x H, uint8), ``expected_dice`` (disc, cup) and, if it was
-                measured, ``norm_distance``.
+            output: of ``engine.state.output``: ``pred`` (1 x W x H or W x H, uint8), ``expected_dice`` (disc, cup) and,
+                if it was measured, ``norm_distance``.
         """
-        label = np.ascontiguousarray(torch.as_tensor(output["pred"]).cpu().numpy().T.astype(np.uint8))
+        pred = torch.as_tensor(output["pred"]).cpu().numpy()
+        label = np.ascontiguousarray(pred.reshape(pred.shape[-2:]).T.astype(np.uint8))
         return cls(
             path=Path(path),
             photograph=_pixels(item["photograph"]),

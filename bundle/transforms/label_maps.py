@@ -13,7 +13,7 @@ from monai.utils import convert_to_dst_type, convert_to_tensor
 
 from bundle.morphometry.cup_disc import clean
 
-__all__ = ["CleanLabeld", "NestedRegionsd", "label_map"]
+__all__ = ["CleanLabeld", "ForMonaiLabeld", "NestedRegionsd", "label_map"]
 
 
 def label_map(probability: torch.Tensor) -> torch.Tensor:
@@ -73,6 +73,30 @@ class CleanLabeld(MapTransform):
                 cleaned[:] = 0
             new = torch.from_numpy(cleaned)[None].to(label.device)
             d[key] = MetaTensor(new, meta=d[key].meta) if isinstance(d[key], MetaTensor) else new
+        return d
+
+
+class ForMonaiLabeld(MapTransform):
+    """Drop the channel of label maps in MONAI Label, whose writer of pictures takes W x H.
+
+    Everyone else gets 1 x W x H, as MONAI's transforms give it and MONAI Deploy expects it.
+
+    Args:
+        keys: label maps 1 x W x H. MONAI Label's items hold ``image_path``, and no others do.
+        allow_missing_keys: skip keys that are missing.
+
+    Example:
+        >>> label = torch.zeros(1, 4, 3)
+        >>> for item in ({"pred": label}, {"pred": label, "image_path": "eye.png"}):
+        ...     tuple(ForMonaiLabeld("pred")(item)["pred"].shape)
+        (1, 4, 3)
+        (4, 3)
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d) if "image_path" in d else ():
+            d[key] = d[key][0]
         return d
 
 

@@ -80,7 +80,7 @@ def known_flags() -> set[str]:
     for name in (*STAGES.values(), "train_locator", "train_many"):
         keys |= set(json.loads((BUNDLE_ROOT / "configs" / f"{name}.json").read_text(encoding="utf-8")))
     programs = [*(BUNDLE_ROOT / "bundle").rglob("*.py"), *(BUNDLE_ROOT / "scripts").glob("*.py")]
-    programs += (BUNDLE_ROOT / "tests" / "robustness").glob("*.py")
+    programs += [*(BUNDLE_ROOT / "tests" / "robustness").glob("*.py"), *(BUNDLE_ROOT / "docs" / "how-to").glob("*.py")]
     for path in programs:
         keys |= set(re.findall(r'"--([a-z_]+)"', path.read_text(encoding="utf-8")))
     return keys

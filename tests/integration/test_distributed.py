@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.errors import bare_call_errors
+from bundle.errors import SomeUnreadableError, bare_call_errors
 from bundle.handlers.divergence import DivergenceGuard
 from bundle.io.records import Records
 from bundle.losses.base import AdaptationLoss
@@ -63,8 +63,8 @@ def run_stage(config: str, dataset_dir: Any, output_dir: Any, overlay: bool = Tr
                     trainer.add_event_handler("ITERATION_COMPLETED", lambda e: losses.append(_loss(e.state.output)))
                 stage.run()
                 stage.finalize()
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else 1
+    except SomeUnreadableError:
+        status = 1
     finally:
         idist.finalize()
         logging.disable(logging.NOTSET)

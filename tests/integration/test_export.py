@@ -110,7 +110,7 @@ def test_the_torchscript_file_and_the_config_s_parts_draw_the_same_masks(torchsc
                 logits = inferer(view["image"][None], network)[0]
             masks.append(postprocessing({**view, "pred": logits})["pred"])
         assert masks[0].max() == 2
-        assert masks[0].shape == view["photograph"].shape[1:]
+        assert masks[0].shape == (1, *view["photograph"].shape[1:])
         assert torch.equal(*masks)
 
 

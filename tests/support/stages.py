@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from monai.bundle import ConfigWorkflow
 
-from bundle.errors import bare_call_errors
+from bundle.errors import SomeUnreadableError, bare_call_errors
 from bundle.stages import BUNDLE_ROOT, STAGES
 
 TINY: dict[str, Any] = {
@@ -48,8 +48,8 @@ def run(config: str, dataset_dir: str | Path, output_dir: str | Path, **override
         with bare_call_errors():
             stage.initialize()
             stage.run()
-    except SystemExit as end:
-        return int(end.code or 0)
+    except SomeUnreadableError:
+        return 1
     return 0
 
 

@@ -1,0 +1,4 @@
+"""Programs that hand the bundle to other systems.
+
+``python -m bundle.deployment.onnx_file`` writes the network as an ONNX file.
+"""
