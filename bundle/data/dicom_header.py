@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pydicom
 from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID
+from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
 from bundle.data.spacing import PixelSpacing
 
@@ -40,7 +42,8 @@ def header_text(dataset: pydicom.Dataset, keyword: str) -> str:
         return ""
     character_sets = header_text(dataset, "SpecificCharacterSet") if keyword != "SpecificCharacterSet" else ""
     encodings = convert_encodings(character_sets.split("\\"))
-    return decode_bytes(element.value, encodings, set()).strip(" \0")
+    delimiters = PN_DELIMS if dictionary_VR(element.tag) == "PN" else TEXT_VR_DELIMS
+    return decode_bytes(element.value, encodings, delimiters).strip(" \0")
 
 
 def pixel_spacing(dataset: pydicom.Dataset) -> PixelSpacing:

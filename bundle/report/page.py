@@ -67,7 +67,7 @@ def write_page(
 
 def _card(result: Segmentation, pictures: Pictures) -> dict[str, str]:
     folder, slash, name = result.image.rpartition("/")
-    links = {"Overlay": pictures.overlay, "Mask file": pictures.mask}
+    links = {"Overlay": pictures.overlay, "Mask file": pictures.mask, "DICOM report": pictures.structured_report}
     measured = result.measurements
     return {
         "status": result.status,
