@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bundle.data.spacing import PixelSpacing
 from bundle.io.provenance import model_identity
 from bundle.morphometry.cup_disc import Measurements
 from bundle.morphometry.laterality import Laterality
+from bundle.morphometry.millimetres import Millimetres, in_millimetres
 from bundle.morphometry.rims import Rims
 from bundle.networks.unet import DiscCupUNet
 from bundle.uncertainty.interval import Interval
@@ -39,6 +41,8 @@ class Segmentation:
         uncertainty: 0 to 1, the larger the poorer the contours are likely to be; NaN without a disc.
         vcdr_interval: where a reader's vertical ratio lies with 90 % probability (or as was asked for); NaN where it is
             not known.
+        spacing: of the photograph's pixels on the retina; NaN where its file does not say.
+        rims_mm: ``rims`` in millimetres.
 
     Raises:
         ValueError: if the status is none of ``STATUSES``.
@@ -56,10 +60,17 @@ class Segmentation:
     rims: Rims = Rims()
     uncertainty: float = math.nan
     vcdr_interval: Interval = Interval()
+    spacing: PixelSpacing = PixelSpacing()
+    rims_mm: Rims = Rims()
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
             raise ValueError(f"status {self.status!r} is none of {', '.join(STATUSES)}")
+
+    @property
+    def millimetres(self) -> Millimetres:
+        """``measurements`` in millimetres."""
+        return in_millimetres(self.measurements, self.spacing)
 
     def to_json(self) -> dict[str, Any]:
         """What ``from_json`` makes the same result of, but for the label; it goes into JSON."""
@@ -71,15 +82,25 @@ class Segmentation:
             "rims": asdict(self.rims),
             "uncertainty": self.uncertainty,
             "vcdr_interval": list(self.vcdr_interval),
+            "spacing": list(self.spacing),
+            "rims_mm": asdict(self.rims_mm),
         }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Segmentation:
         """The result that ``to_json`` was called on, without its label."""
-        rims = {**content["rims"], "laterality": Laterality(*content["rims"]["laterality"])}
-        measurements = Measurements(**content["measurements"])
-        interval = Interval(*content["vcdr_interval"])
-        return cls(**{**content, "measurements": measurements, "rims": Rims(**rims), "vcdr_interval": interval})
+        parts = {
+            "measurements": Measurements(**content["measurements"]),
+            "rims": _rims(content["rims"]),
+            "vcdr_interval": Interval(*content["vcdr_interval"]),
+            "spacing": PixelSpacing(*content["spacing"]),
+            "rims_mm": _rims(content["rims_mm"]),
+        }
+        return cls(**{**content, **parts})
+
+
+def _rims(content: Mapping[str, Any]) -> Rims:
+    return Rims(**{**content, "laterality": Laterality(*content["laterality"])})
 
 
 @dataclass(frozen=True, eq=False)

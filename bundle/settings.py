@@ -183,7 +183,9 @@ SETTINGS: dict[str, Setting] = {
     "interval_coverage": Setting("Probability that a reader's vCDR lies in its interval.", "number", above=0, below=1),
     "guess_eye": Setting("Guess which eye it is where the file does not say.", "yes or no"),
     "rim_sector": Setting("Angle over which a rim's width is averaged.", "number", most=90, above=0, unit="degrees"),
-    "mask_format": Setting("Format of the masks.", "text", choices=("png", "nifti", "dicom_seg")),
+    "mask_format": Setting("Format of the masks.", "text", choices=("png", "nifti", "dicom_seg", "dicom_labelmap")),
+    "report_format": Setting("`dicom_sr` adds structured reports to the page.", "text", choices=("html", "dicom_sr")),
+    "keep_study": Setting("File DICOM results in the photograph's study, with its patient's name.", "yes or no"),
 }  # fmt: skip
 
 

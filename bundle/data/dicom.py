@@ -9,8 +9,10 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 
 from bundle.data.dicom_grey import scaled_by_depth, shown_grey
+from bundle.data.dicom_header import pixel_spacing
 from bundle.data.dicom_pixels import decoded_pixels, indexed_colours
 from bundle.data.limits import COPY_AGAIN, check_bytes, check_size
+from bundle.data.spacing import PixelSpacing
 from bundle.errors import UnreadablePhotographError
 
 __all__ = ["read_dicom"]
@@ -31,12 +33,13 @@ _EYES = {"R": "right", "OD": "right", "L": "left", "OS": "left"}
 """The standard's words, and the clinic's, which some devices write instead."""
 
 
-def read_dicom(path: Path) -> tuple[np.ndarray, str]:
-    """A DICOM image as (W, H) or (W, H, 3) in 0 to 255, and which eye it says that it shows."""
+def read_dicom(path: Path) -> tuple[np.ndarray, str, PixelSpacing]:
+    """A DICOM image as (W, H) or (W, H, 3) in 0 to 255, which eye it says that it shows, and how far its pixels are
+    apart."""
     try:
         check_bytes(path)
         dataset = pydicom.dcmread(path)
-        return _dicom_values(path, dataset), _dicom_laterality(dataset)
+        return _dicom_values(path, dataset), _dicom_laterality(dataset), pixel_spacing(dataset)
     except (UnreadablePhotographError, MemoryError):
         raise
     except InvalidDicomError:

@@ -6,7 +6,8 @@ import logging
 from collections import Counter
 from pathlib import Path
 
-from bundle.data.formats import PHOTOGRAPH_SUFFIXES, has_dicom_preamble
+from bundle.data.dicom_header import holds_no_image
+from bundle.data.formats import DICOM_SUFFIXES, PHOTOGRAPH_SUFFIXES, has_dicom_preamble
 
 __all__ = ["PassedOver", "is_photograph"]
 
@@ -26,13 +27,20 @@ _UNMENTIONED = frozenset(
 def is_photograph(path: Path) -> bool:
     """Whether a file has a photograph's suffix, in either case, or starts as a DICOM file does, whatever its name.
 
+    DICOM's segmentations and reports, which lie beside the photographs of a study, are none.
+
     Example:
         >>> is_photograph(Path("IMG_1.JPG")), is_photograph(Path("DICOMDIR")), is_photograph(Path("notes.txt"))
         (True, False, False)
     """
     if path.name.lower() == _DICOM_INDEX:
         return False
-    return path.name.lower().endswith(PHOTOGRAPH_SUFFIXES) or has_dicom_preamble(path)
+    name = path.name.lower()
+    if name.endswith(PHOTOGRAPH_SUFFIXES) and not name.endswith(DICOM_SUFFIXES):
+        return True
+    if has_dicom_preamble(path):
+        return not holds_no_image(path)
+    return name.endswith(DICOM_SUFFIXES)
 
 
 class PassedOver:
@@ -49,6 +57,8 @@ class PassedOver:
         suffix = path.suffix.lower()
         if path.name.lower() == _DICOM_INDEX:
             self.counts["DICOMDIR"] += 1
+        elif has_dicom_preamble(path):
+            self.counts["DICOM without an image"] += 1
         elif suffix not in _UNMENTIONED:
             # What follows a dot may be the last number of a UID, or anything else that nobody calls a suffix.
             self.counts[suffix if suffix[1:].isalnum() and not suffix[1:].isdecimal() else "without suffix"] += 1

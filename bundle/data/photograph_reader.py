@@ -26,6 +26,7 @@ from bundle.data.items import image_metadata
 from bundle.data.limits import SAVE_AS_PNG, check_file, refusal
 from bundle.data.nifti import read_nifti
 from bundle.data.pictures import read_picture
+from bundle.data.spacing import PixelSpacing
 from bundle.errors import UnreadablePhotographError
 
 __all__ = ["PhotographReader"]
@@ -39,7 +40,7 @@ class PhotographReader(ImageReader):
     RGB, alpha is dropped (not composited) and the EXIF orientation is applied. Of an animated PNG the first picture is
     read, of a TIFF the only page of full size. NIfTI arrays are taken as stored, first axis from left to right and
     second axis downwards; their affine is ignored. The metadata hold nothing of a DICOM file but its format, which eye
-    it shows and whether it has colour, so no patient data.
+    it shows, how far its pixels are apart and whether it has colour, so no patient data.
     """
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
@@ -66,8 +67,8 @@ class PhotographReader(ImageReader):
             the photograph, uint8 if it is stored in 8 bits and float32 otherwise, indexed (x, y, channel) and of shape
             (W, H, 3), values 0 to 255 in the order red, green, blue, in any order in memory; and its metadata with
             ``spatial_shape`` (W, H), ``original_channel_dim`` -1, ``laterality`` (``right`` or ``left`` if the file or
-            its name says so, otherwise empty), ``laterality_source`` (``file``, ``name`` or empty) and ``colourless``
-            (see ``is_colourless``).
+            its name says so, otherwise empty), ``laterality_source`` (``file``, ``name`` or empty), ``colourless``
+            (see ``is_colourless``), ``row_spacing_mm`` and ``column_spacing_mm`` (NaN if the file does not say).
 
         Raises:
             UnreadablePhotographError: whatever the matter is.
@@ -78,11 +79,11 @@ class PhotographReader(ImageReader):
         path = Path(names[0])
         with refusal(path):
             check_file(path)
-            laterality = ""
+            laterality, spacing = "", PixelSpacing()
             if path.name.lower().endswith(NIFTI_SUFFIXES):
                 values, stored_as = read_nifti(path), "NIfTI"
             elif path.name.lower().endswith(DICOM_SUFFIXES) or has_dicom_preamble(path):
-                (values, laterality), stored_as = read_dicom(path), "DICOM"
+                (values, laterality, spacing), stored_as = read_dicom(path), "DICOM"
             else:
                 values, stored_as = read_picture(path)
             if values.ndim == 2:
@@ -93,5 +94,11 @@ class PhotographReader(ImageReader):
         tensor = torch.from_numpy(np.require(values, requirements="W"))
         source = "file" if laterality else "name"
         laterality = laterality or eye_by_name(path)
-        meta = {"laterality": laterality, "laterality_source": source if laterality else ""}
-        return tensor, image_metadata(path, values, stored_as, -1) | meta | {"colourless": is_colourless(values)}
+        meta = image_metadata(path, values, stored_as, -1) | {
+            "laterality": laterality,
+            "laterality_source": source if laterality else "",
+            "colourless": is_colourless(values),
+            "row_spacing_mm": spacing.row,
+            "column_spacing_mm": spacing.column,
+        }
+        return tensor, meta

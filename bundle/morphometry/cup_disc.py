@@ -41,6 +41,8 @@ class Measurements:
         disc_width_px: the disc's extent along the image's x axis.
         cup_height_px: the cup's extent along the image's y axis.
         cup_width_px: the cup's extent along the image's x axis.
+        disc_area_px: number of the disc's pixels, cup included.
+        cup_area_px: number of the cup's pixels.
 
     Example:
         >>> Measurements().vcdr
@@ -58,6 +60,8 @@ class Measurements:
     disc_width_px: float = math.nan
     cup_height_px: float = math.nan
     cup_width_px: float = math.nan
+    disc_area_px: float = math.nan
+    cup_area_px: float = math.nan
 
 
 class Borders(NamedTuple):
@@ -146,16 +150,19 @@ def measure(
     window = label[borders.box]
     disc_height, disc_width = _extent(borders.disc)
     cup_height, cup_width = _extent(borders.cup)
+    disc_area, cup_area = float(np.count_nonzero(window)), float(np.count_nonzero(window == 2))
     return Measurements(
         vcdr=cup_height / disc_height,
         hcdr=cup_width / disc_width,
-        area_cdr=float(np.count_nonzero(window == 2) / np.count_nonzero(window)),
+        area_cdr=cup_area / disc_area,
         disc_x=borders.centre[1],
         disc_y=borders.centre[0],
         disc_height_px=disc_height,
         disc_width_px=disc_width,
         cup_height_px=cup_height,
         cup_width_px=cup_width,
+        disc_area_px=disc_area,
+        cup_area_px=cup_area,
     )
 
 

@@ -19,7 +19,7 @@ _DIRECTIONS = {"right": 0.0, "inferior": 90.0, "left": 180.0, "superior": 270.0}
 
 @dataclass(frozen=True)
 class Rims:
-    """Widths of the rim in pixels of the photograph; NaN where the width cannot be measured.
+    """Widths of the rim, in pixels of the photograph or in millimetres; NaN where the width cannot be measured.
 
     Attributes:
         inferior: width below the disc's centre.
@@ -52,7 +52,11 @@ class Rims:
 
 
 def measure_rims(
-    label: Label, laterality: Laterality | None = None, sector: float = 30.0, borders: Borders | None = None
+    label: Label,
+    laterality: Laterality | None = None,
+    sector: float = 30.0,
+    borders: Borders | None = None,
+    spacing: tuple[float, float] = (1.0, 1.0),
 ) -> Rims:
     """Measure the rim in four directions from the disc's centroid.
 
@@ -66,9 +70,11 @@ def measure_rims(
         laterality: which eye it is; unknown by default.
         sector: angle of each sector in degrees, above 0 and up to 90.
         borders: the label's borders, if they have been found already.
+        spacing: distances of two rows and of two columns, such as a ``PixelSpacing``; the widths are in its unit.
 
     Returns:
-        Rims: all NaN without a cup; NaN in directions in which the edge of the picture cuts the disc off.
+        Rims: all NaN without a cup or with a spacing of NaN; NaN in directions in which the edge of the picture cuts
+        the disc off.
 
     Raises:
         ValueError: the sector is out of range.
@@ -83,13 +89,14 @@ def measure_rims(
         raise ValueError(f"a sector of {sector} degrees is not possible: it must be above 0 and up to 90")
     laterality = laterality or Laterality()
     borders = borders or find_borders(label)
-    if not borders.disc or not borders.cup:
+    unit = np.array(spacing, dtype=np.float64)
+    if not borders.disc or not borders.cup or np.isnan(unit).any():
         return Rims(laterality=laterality)
     border = np.concatenate(borders.disc)
-    width, _ = cKDTree(np.concatenate(borders.cup)).query(border)
+    width, _ = cKDTree(np.concatenate(borders.cup) * unit).query(border * unit)
     # Pixel centres lie at 0 to size - 1; where the picture cuts a disc off, its border runs half a pixel outside these.
     cut_off: Mask = np.any((border < 0) | (border > np.array(label.shape) - 1), axis=1)
-    angle = np.degrees(np.arctan2(*(border - np.array(borders.centre)).T))
+    angle = np.degrees(np.arctan2(*((border - np.array(borders.centre)) * unit).T))
 
     def mean(direction: float) -> float:
         (inside,) = np.nonzero(np.abs((angle - direction + 180) % 360 - 180) <= sector / 2)

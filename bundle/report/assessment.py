@@ -8,6 +8,7 @@ from typing import Any
 
 from monai.data import MetaTensor
 
+from bundle.data.spacing import PixelSpacing
 from bundle.morphometry.cup_disc import measure
 from bundle.morphometry.laterality import Laterality, guess_laterality
 from bundle.morphometry.plausibility import implausibility
@@ -67,6 +68,7 @@ class Assessor:
         found = borders.box is not None
         reasons = self._reasons(prediction) if found else ["no optic disc found"]
         measurements = measure(label, borders=borders)
+        laterality, spacing = self._laterality(prediction), _spacing(prediction)
         uncertainty = max(self._uncertainties(prediction)) if found else math.nan
         # Without a cup there is a ratio of 0 but nothing that was measured.
         known = self.interval is not None and measurements.vcdr > 0
@@ -76,9 +78,11 @@ class Assessor:
             reason="; ".join(reasons),
             label=label,
             measurements=measurements,
-            rims=measure_rims(label, self._laterality(prediction), self.rim_sector, borders),
+            rims=measure_rims(label, laterality, self.rim_sector, borders),
             uncertainty=uncertainty,
             vcdr_interval=self.interval(measurements.vcdr, uncertainty) if self.interval and known else Interval(),
+            spacing=spacing,
+            rims_mm=measure_rims(label, laterality, self.rim_sector, borders, spacing),
         )
 
     def unreadable(self, path: str | Path, reason: str) -> Segmentation:
@@ -135,6 +139,10 @@ class Assessor:
         if self.root is None or not path.is_relative_to(self.root):
             return path.name
         return path.relative_to(self.root).as_posix()
+
+
+def _spacing(prediction: Prediction) -> PixelSpacing:
+    return PixelSpacing(*(float(_known(prediction, f"{axis}_spacing_mm", math.nan)) for axis in PixelSpacing._fields))
 
 
 def _known(prediction: Prediction, key: str, default: Any) -> Any:

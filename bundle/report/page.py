@@ -67,7 +67,7 @@ def write_page(
 
 def _card(result: Segmentation, pictures: Pictures) -> dict[str, str]:
     folder, slash, name = result.image.rpartition("/")
-    links = {"Overlay": pictures.overlay, "Mask file": pictures.mask}
+    links = {"Overlay": pictures.overlay, "Mask file": pictures.mask, "DICOM report": pictures.structured_report}
     measured = result.measurements
     return {
         "status": result.status,
@@ -84,10 +84,10 @@ def _card(result: Segmentation, pictures: Pictures) -> dict[str, str]:
         "interval": interval_bar(measured.vcdr, result.vcdr_interval),
         "hcdr": shown_number(measured.hcdr, 2),
         "area_cdr": shown_number(measured.area_cdr, 2),
-        "disc_height": shown_number(measured.disc_height_px, 1, "\u00a0px"),
-        "cup_height": shown_number(measured.cup_height_px, 1, "\u00a0px"),
+        "disc_height": _length(measured.disc_height_px, result.millimetres.disc_height_mm),
+        "cup_height": _length(measured.cup_height_px, result.millimetres.cup_height_mm),
         "uncertainty": shown_number(result.uncertainty, 3),
-        "rims": _rim_list(result.rims),
+        "rims": _rim_list(result.rims, result.rims_mm),
         "links": "".join(_link(text, target) for text, target in links.items() if target) + _fill(pictures.outlines),
     }
 
@@ -125,19 +125,26 @@ def _no_picture(status: str) -> str:
     return f'<span><span aria-hidden="true">{_STATUS_SIGNS[status]}</span>{text}</span>'
 
 
-def _rim_list(rims: Rims) -> str:
+def _length(pixels: float, millimetres: float) -> str:
+    """A length in pixels and, if it is known, in millimetres."""
+    known = shown_number(millimetres, 2, "\u00a0mm") if math.isfinite(millimetres) else ""
+    return shown_number(pixels, 1, "\u00a0px") + (f" ({known})" if known else "")
+
+
+def _rim_list(rims: Rims, in_mm: Rims) -> str:
     """The eye and the rim's widths, by the picture's sides if the eye is unknown; nothing if nothing is known."""
     eye, source = rims.laterality
     sides = (
-        {"left of picture": rims.left, "right of picture": rims.right}
+        {"left of picture": "left", "right of picture": "right"}
         if eye == "unknown"
-        else {"nasal": rims.nasal, "temporal": rims.temporal}
+        else {"nasal": "nasal", "temporal": "temporal"}
     )
-    widths = {"inferior": rims.inferior, "superior": rims.superior} | sides
-    if eye == "unknown" and not any(map(math.isfinite, widths.values())):
+    names = {"inferior": "inferior", "superior": "superior"} | sides
+    widths = {shown: (getattr(rims, name), getattr(in_mm, name)) for shown, name in names.items()}
+    if eye == "unknown" and not any(math.isfinite(width) for width, _ in widths.values()):
         return ""
     entries = {"Eye": f"{eye} ({source})" if source == "guessed" else eye}
-    entries |= {f"Rim {name}": shown_number(width, 1, "\u00a0px") for name, width in widths.items()}
+    entries |= {f"Rim {name}": _length(*width) for name, width in widths.items()}
     listed = "".join(f"<dt>{name}</dt><dd>{value}</dd>\n" for name, value in entries.items())
     return f'<dl class="rims">\n{listed}</dl>\n'
 

@@ -21,12 +21,14 @@ class Pictures:
         outlines: contours that the page lays over it and can hide.
         mask: path of the mask relative to the report's folder, in posix form, e.g. ``masks/a.png``; empty for none.
         overlay: path of the overlay, likewise.
+        structured_report: path of the DICOM structured report, likewise.
     """
 
     jpeg: bytes = b""
     outlines: Outlines | None = None
     mask: str = ""
     overlay: str = ""
+    structured_report: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """What ``from_json`` makes the same pictures of; it goes into JSON."""

@@ -25,7 +25,7 @@ def record_result(
         pictures: whose files must be there when the record is read, or the photograph is done again.
         final: see ``Records.save``.
     """
-    files = [path for path in (pictures.mask, pictures.overlay) if path]
+    files = [path for path in (pictures.mask, pictures.overlay, pictures.structured_report) if path]
     content = {"result": result.to_json(), "pictures": pictures.to_json(), "files": files}
     records.save(item, content, final)
 

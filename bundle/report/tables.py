@@ -9,9 +9,11 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 from bundle.io.files import atomic_write
+from bundle.morphometry.rims import Rims
 from bundle.results import Segmentation
 
 __all__ = ["COLUMNS", "RIM_COLUMNS", "write_measurements_table", "write_report_table"]
@@ -41,6 +43,18 @@ RIM_COLUMNS = (
     "rim_right_px",
     "vcdr_low",
     "vcdr_high",
+    "disc_height_mm",
+    "disc_width_mm",
+    "cup_height_mm",
+    "cup_width_mm",
+    "disc_area_mm2",
+    "cup_area_mm2",
+    "rim_inferior_mm",
+    "rim_superior_mm",
+    "rim_nasal_mm",
+    "rim_temporal_mm",
+    "rim_left_mm",
+    "rim_right_mm",
 )
 _DECIMALS = {"vcdr": 4, "hcdr": 4, "area_cdr": 4, "disc_x": 2, "disc_y": 2, "disc_height_px": 2, "cup_height_px": 2}
 """Of each measurement."""
@@ -52,7 +66,7 @@ def write_report_table(path: Path, results: Iterable[Segmentation]) -> None:
 
 
 def write_measurements_table(path: Path, results: Iterable[Segmentation]) -> None:
-    """Write ``measurements.csv``: a row for each photograph: its rims, which eye it is, the interval of its vCDR."""
+    """Write ``measurements.csv``: a row for each photograph: rims, which eye, the vCDR's interval, sizes in mm."""
     _write_csv(path, RIM_COLUMNS, map(_rim_cells, results))
 
 
@@ -73,10 +87,15 @@ def _report_cells(result: Segmentation) -> list[str]:
 
 
 def _rim_cells(result: Segmentation) -> list[str]:
-    rims = result.rims
-    widths = (rims.inferior, rims.superior, rims.nasal, rims.temporal, rims.left, rims.right)
     ends = (_number(end, 4) for end in result.vcdr_interval)
-    return [_text(result.image), *rims.laterality, *(_number(width, 2) for width in widths), *ends]
+    sizes = (_number(size, 4) for size in astuple(result.millimetres))
+    in_pixels = (_number(width, 2) for width in _widths(result.rims))
+    in_mm = (_number(width, 4) for width in _widths(result.rims_mm))
+    return [_text(result.image), *result.rims.laterality, *in_pixels, *ends, *sizes, *in_mm]
+
+
+def _widths(rims: Rims) -> tuple[float, ...]:
+    return rims.inferior, rims.superior, rims.nasal, rims.temporal, rims.left, rims.right
 
 
 def _number(value: float, decimals: int) -> str:

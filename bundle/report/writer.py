@@ -18,6 +18,8 @@ from bundle.io.png import write_png
 from bundle.io.records import Records
 from bundle.report.assessment import Assessor
 from bundle.report.close_ups import outlined_close_up
+from bundle.report.dicom_filing import Filing
+from bundle.report.dicom_sr import check_report_format, structured_report
 from bundle.report.mask_files import MASK_SUFFIXES, check_mask_format, write_mask
 from bundle.report.overlays import overlay_pixels
 from bundle.report.pictures import Pictures
@@ -41,10 +43,14 @@ class ResultWriter:
         records: where what the report needs of each photograph waits until all are done.
         assess: says what is said of each photograph.
         mask_format: a key of ``bundle.report.mask_files.MASK_SUFFIXES``.
+        report_format: one of ``bundle.report.dicom_sr.REPORT_FORMATS``; ``dicom_sr`` adds a structured report of each
+            photograph that could be read, in ``structured_reports/``.
+        keep_study: file what is DICOM in the photograph's study (see ``bundle.report.dicom_filing``).
+        model: which model drew the contours, in words for what is DICOM.
         threads: how many photographs are written at a time.
 
     Raises:
-        CallError: if the mask format is unknown or needs a package that is not installed.
+        CallError: if a format is unknown or needs a package that is not installed.
     """
 
     def __init__(
@@ -55,15 +61,22 @@ class ResultWriter:
         records: Records,
         assess: Assessor,
         mask_format: str = "png",
+        report_format: str = "html",
+        keep_study: bool = False,
+        model: str = "",
         threads: int = 1,
     ) -> None:
         check_mask_format(mask_format)
+        check_report_format(report_format)
         self.output_dir = Path(output_dir)
         self.items = {item["name"]: item for item in items}
         self.dataset = dataset
         self.records = records
         self.assess = assess
         self.mask_format = mask_format
+        self.report_format = report_format
+        self.keep_study = keep_study
+        self.model = model
         self.threads = threads
         self._jobs: deque[Future[None]] = deque()
 
@@ -105,10 +118,16 @@ class ResultWriter:
         photograph, label, borders = prediction.photograph, prediction.label, prediction.borders
         result = self.assess(prediction)
         mask, overlay = f"masks/{name}{MASK_SUFFIXES[self.mask_format]}", f"overlays/{name}.png"
+        filing = Filing.of(prediction.path, self.keep_study, self.model)
         with atomic_write(safe_output_path(self.output_dir, mask)) as path:
-            write_mask(label, path, self.mask_format, prediction.path)
+            written = write_mask(label, path, self.mask_format, filing)
+        report = ""
+        if self.report_format == "dicom_sr":
+            report = f"structured_reports/{name}.dcm"
+            with atomic_write(safe_output_path(self.output_dir, report)) as path:
+                structured_report(result, filing, written).save_as(path, enforce_file_format=True)
         with atomic_write(safe_output_path(self.output_dir, overlay)) as path:
             write_png(overlay_pixels(photograph, label, borders=borders), path)
         picture, outlines = outlined_close_up(photograph, label, borders=borders) or (Image.fromarray(photograph), None)
-        pictures = Pictures(small_jpeg(picture), outlines, mask, overlay)
+        pictures = Pictures(small_jpeg(picture), outlines, mask, overlay, report)
         record_result(self.records, self.items[name], result, pictures)

@@ -69,6 +69,31 @@ def test_dicom_says_which_eye_a_frame_is(tmp_path: Path) -> None:
     assert load(path).meta["laterality"] == "right"
 
 
+@pytest.mark.parametrize(
+    ("stated", "spacing"),
+    [
+        (["0.0051", "0.0062"], (0.0051, 0.0062)),
+        (["0.0051"], None),
+        (["0", "0.01"], None),
+        (["-1", "-1"], None),
+        (None, None),
+    ],
+)
+def test_dicom_says_how_far_pixels_are_apart(tmp_path: Path, stated: Any, spacing: Any) -> None:
+    elements = {} if stated is None else {"PixelSpacing": stated}
+    meta = load(write_dicom(tmp_path / "a.dcm", **elements)).meta
+    read = meta["row_spacing_mm"], meta["column_spacing_mm"]
+    assert read == spacing if spacing else np.isnan(read).all()
+
+
+def test_dicom_may_say_it_as_enhanced_images_do(tmp_path: Path) -> None:
+    measures, group = pydicom.Dataset(), pydicom.Dataset()
+    measures.PixelSpacing = [0.005, 0.006]
+    group.PixelMeasuresSequence = [measures]
+    meta = load(write_dicom(tmp_path / "a.dcm", SharedFunctionalGroupsSequence=[group])).meta
+    assert (meta["row_spacing_mm"], meta["column_spacing_mm"]) == (0.005, 0.006)
+
+
 def test_dicom_monochrome_of_12_bits(tmp_path: Path) -> None:
     values = np.rint(grey_pattern() * (4095 / 255)).astype(np.uint16)
     write_dicom(tmp_path / "a.dcm", values, "MONOCHROME2", stored=12)

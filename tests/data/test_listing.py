@@ -6,7 +6,16 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
+from pydicom.uid import (
+    UID,
+    ComprehensiveSRStorage,
+    EncapsulatedPDFStorage,
+    ExplicitVRLittleEndian,
+    OphthalmicPhotography8BitImageStorage,
+    SegmentationStorage,
+)
 
 from bundle.data.formats import PHOTOGRAPH_SUFFIXES
 from bundle.data.listing import list_photographs
@@ -200,3 +209,22 @@ def test_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(os, "scandir", refuse)
     assert "closed cannot be read" in call_error(tmp_path)
+
+
+def test_dicom_without_an_image_is_no_photograph(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    classes = {
+        "photograph.dcm": OphthalmicPhotography8BitImageStorage,
+        "of_a_maker.dcm": UID("1.2.3.4"),
+        "mask.dcm": SegmentationStorage,
+        "report": ComprehensiveSRStorage,
+        "letter.dcm": EncapsulatedPDFStorage,
+    }
+    for name, kind in classes.items():
+        meta = pydicom.dataset.FileMetaDataset()
+        meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = kind, UID("1.2.3")
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset = pydicom.dataset.FileDataset(name, {}, file_meta=meta, preamble=b"\0" * 128)
+        dataset.save_as(tmp_path / name, enforce_file_format=True)
+    (tmp_path / "cut.dcm").write_bytes((tmp_path / "mask.dcm").read_bytes()[:140])
+    assert found(tmp_path) == ["cut.dcm", "of_a_maker.dcm", "photograph.dcm"]
+    assert f"3 files passed over in {tmp_path}: DICOM without an image 3" in caplog.text

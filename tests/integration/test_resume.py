@@ -138,6 +138,8 @@ def interrupted(folder, _tiny_network, tmp_path_factory) -> dict:
         ({}, 1),
         ({"rim_sector": 20}, 7),
         ({"mask_format": "nifti"}, 7),
+        ({"report_format": "dicom_sr"}, 7),
+        ({"keep_study": True}, 7),
         ({"max_uncertainty": 0.5}, 7),
         ({"uncertainty_scale": 0.5}, 7),
         ({"min_sharpness": 0.1}, 7),

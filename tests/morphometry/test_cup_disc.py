@@ -74,7 +74,7 @@ def test_extent_of_whole_pixels_is_their_number() -> None:
     label = np.zeros((30, 50), dtype=np.uint8)
     label[4:24, 30:50] = 1
     label[8:18, 35:40] = 2
-    assert measure(label) == Measurements(0.5, 0.25, 0.125, 39.5, 13.5, 20.0, 20.0, 10.0, 5.0)
+    assert measure(label) == Measurements(0.5, 0.25, 0.125, 39.5, 13.5, 20.0, 20.0, 10.0, 5.0, 400.0, 50.0)
 
 
 def test_quarter_turn_swaps_horizontal_and_vertical() -> None:

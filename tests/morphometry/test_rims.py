@@ -42,6 +42,16 @@ def test_a_ring_is_as_wide_everywhere() -> None:
     assert list(widths(rims).values()) == pytest.approx([45] * 4, abs=0.4)
 
 
+def test_a_ring_on_oblong_pixels_is_as_wide_everywhere_in_millimetres() -> None:
+    y, x = np.mgrid[:600, :300]
+    distance = np.hypot((y - 300) * 0.01, (x - 150) * 0.02)
+    ring = (distance <= 1.8).astype(np.uint8) + (distance <= 0.9)
+    rims = measure_rims(ring, spacing=(0.01, 0.02))
+    assert list(widths(rims).values()) == pytest.approx([0.9] * 4, abs=0.02)
+    assert measure_rims(ring).left == pytest.approx(45, abs=1)
+    assert all(map(math.isnan, widths(measure_rims(ring, spacing=(math.nan, math.nan))).values()))
+
+
 @pytest.mark.parametrize("sector", [10.0, 30.0, 90.0])
 def test_a_shifted_cup_is_measured_from_its_own_border(sector: float) -> None:
     shift = np.array([14.0, -9.0])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bundle.data.spacing import PixelSpacing
 from bundle.morphometry.cup_disc import Measurements
 from bundle.morphometry.laterality import Laterality
 from bundle.morphometry.rims import Rims
@@ -140,9 +143,11 @@ def test_rims_have_a_table_of_their_own(tmp_path: Path) -> None:
         "30.00",
         "0.4100",
         "0.6300",
+        *[""] * 12,
     ]
-    assert list(lines["'=d.png"].values())[1:] == ["unknown", "", "40.00", "35.00", "", "", "20.00", "", "", ""]
-    assert list(lines["d.png"].values())[1:] == ["unknown", *[""] * 9]
+    in_pixels = ["40.00", "35.00", "", "", "20.00", "", "", ""]
+    assert list(lines["'=d.png"].values())[1:] == ["unknown", "", *in_pixels, *[""] * 12]
+    assert list(lines["d.png"].values())[1:] == ["unknown", *[""] * 21]
     assert set(lines) == {row["image"] for row in read_table(tmp_path)}
     cards = Page(read_page(tmp_path)).cards
     (card,) = [card for card in cards if "c.png" in card]
@@ -153,6 +158,29 @@ def test_rims_have_a_table_of_their_own(tmp_path: Path) -> None:
     assert "Eyeunknown" in card
     assert "Rim left of picture20.0" in card
     assert "nasal" not in card
+
+
+def test_sizes_are_in_millimetres_where_the_spacing_is_known(tmp_path: Path) -> None:
+    known = Laterality("right", "file")
+    sizes = Measurements(disc_height_px=180.0, disc_width_px=80.0, cup_height_px=90.0, cup_width_px=40.0)
+    result = Segmentation(
+        "a.dcm",
+        "ok",
+        measurements=replace(sizes, disc_area_px=11000.0, cup_area_px=3000.0),
+        rims=Rims(40.0, 35.0, 10.0, 15.0, known),
+        spacing=PixelSpacing(0.01, 0.02),
+        rims_mm=Rims(0.4, 0.35, 0.2, 0.3, known),
+    )
+    again = Segmentation.from_json(json.loads(json.dumps(result.to_json())))
+    write_report(tmp_path, [(again, Pictures())])
+    with (tmp_path / "measurements.csv").open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    sizes_mm = ["1.8000", "1.6000", "0.9000", "0.8000", "2.2000", "0.6000"]
+    rims_mm = ["0.4000", "0.3500", "0.3000", "0.2000", "0.2000", "0.3000"]
+    assert list(row.values())[-12:] == [*sizes_mm, *rims_mm]
+    (card,) = Page(read_page(tmp_path)).cards
+    assert "180.0\xa0px (1.80\xa0mm)" in card
+    assert "Rim nasal15.0\xa0px (0.30\xa0mm)" in card
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])

@@ -108,10 +108,19 @@ def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
     assert found_in(b"1.2.826.0.1.5193102039") == {"19310203"}
 
 
-@pytest.mark.parametrize("mask_format", ["png", "nifti", "dicom_seg"])
+KEPT_WORDS = {"Quetzal", "Zinnia", "PID8839071", "19310203", "19980706", "113355"}
+KEPT_WORDS |= {"ACC5512907", "STU771204", "Ottokar"}
+"""What ``keep_study`` carries over, as docs/how-to/segment_photographs.md says."""
+
+
+@pytest.mark.parametrize("mask_format", ["png", "nifti", "dicom_seg", "dicom_labelmap", "keep_study"])
 def test_nothing_of_the_patient_comes_out(mask_format, tmp_path, capfd, caplog) -> None:
-    if mask_format == "dicom_seg":
+    options = {"mask_format": mask_format}
+    if mask_format not in ("png", "nifti"):
         pytest.importorskip("highdicom")
+        options["report_format"] = "dicom_sr"
+    if mask_format == "keep_study":
+        options |= {"mask_format": "dicom_seg", "keep_study": True}
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     write_dicom(folder / "a.dcm", 1)
@@ -127,9 +136,7 @@ def test_nothing_of_the_patient_comes_out(mask_format, tmp_path, capfd, caplog) 
         caught.clear()
         caplog.clear()
         capfd.readouterr()
-        status = run_stage(
-            "inference", dataset_dir=str(folder), output_dir=str(out), view="crop", mask_format=mask_format
-        )
+        status = run_stage("inference", dataset_dir=str(folder), output_dir=str(out), view="crop", **options)
     assert status == 1
     names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     assert {"overlays/a.png", "report.csv", "report.html", "measurements.csv"} <= set(names)
@@ -140,4 +147,5 @@ def test_nothing_of_the_patient_comes_out(mask_format, tmp_path, capfd, caplog) 
     for path in out.rglob("*"):
         assert found_in(path.name.encode()) == set()
         if path.is_file():
-            assert found_in(contents(path)) == set(), path
+            filed = mask_format == "keep_study" and path.suffix == ".dcm" and path.stem != "b"
+            assert found_in(contents(path)) == (KEPT_WORDS if filed else set()), path
