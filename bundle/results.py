@@ -18,6 +18,7 @@ from bundle.morphometry.laterality import Laterality
 from bundle.morphometry.rims import Rims
 from bundle.networks.unet import DiscCupUNet
 from bundle.uncertainty.interval import Interval
+from bundle.uncertainty.quality import Quality
 
 __all__ = ["STATUSES", "Adaptation", "Model", "Segmentation", "count_statuses", "photograph_count", "summary_line"]
 
@@ -39,6 +40,7 @@ class Segmentation:
         uncertainty: 0 to 1, the larger the poorer the contours are likely to be; NaN without a disc.
         vcdr_interval: where a reader's vertical ratio lies with 90 % probability (or as was asked for); NaN where it is
             not known.
+        quality: measures of the photograph itself.
 
     Raises:
         ValueError: if the status is none of ``STATUSES``.
@@ -56,6 +58,7 @@ class Segmentation:
     rims: Rims = Rims()
     uncertainty: float = math.nan
     vcdr_interval: Interval = Interval()
+    quality: Quality = Quality()
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
@@ -71,6 +74,7 @@ class Segmentation:
             "rims": asdict(self.rims),
             "uncertainty": self.uncertainty,
             "vcdr_interval": list(self.vcdr_interval),
+            "quality": list(self.quality),
         }
 
     @classmethod
@@ -78,8 +82,8 @@ class Segmentation:
         """The result that ``to_json`` was called on, without its label."""
         rims = {**content["rims"], "laterality": Laterality(*content["rims"]["laterality"])}
         measurements = Measurements(**content["measurements"])
-        interval = Interval(*content["vcdr_interval"])
-        return cls(**{**content, "measurements": measurements, "rims": Rims(**rims), "vcdr_interval": interval})
+        tuples = {"vcdr_interval": Interval(*content["vcdr_interval"]), "quality": Quality(*content["quality"])}
+        return cls(**{**content, "measurements": measurements, "rims": Rims(**rims), **tuples})
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,6 +41,14 @@ RIM_COLUMNS = (
     "rim_right_px",
     "vcdr_low",
     "vcdr_high",
+    "brightness",
+    "overexposed",
+    "sharpness",
+    "disc_cut",
+    "disc_confidence",
+    "discs",
+    "norm_distance",
+    "fundus_distance",
 )
 _DECIMALS = {"vcdr": 4, "hcdr": 4, "area_cdr": 4, "disc_x": 2, "disc_y": 2, "disc_height_px": 2, "cup_height_px": 2}
 """Of each measurement."""
@@ -52,7 +60,7 @@ def write_report_table(path: Path, results: Iterable[Segmentation]) -> None:
 
 
 def write_measurements_table(path: Path, results: Iterable[Segmentation]) -> None:
-    """Write ``measurements.csv``: a row for each photograph: its rims, which eye it is, the interval of its vCDR."""
+    """Write ``measurements.csv``: a row for each photograph: rims, eye, interval of the ratio, quality."""
     _write_csv(path, RIM_COLUMNS, map(_rim_cells, results))
 
 
@@ -76,7 +84,8 @@ def _rim_cells(result: Segmentation) -> list[str]:
     rims = result.rims
     widths = (rims.inferior, rims.superior, rims.nasal, rims.temporal, rims.left, rims.right)
     ends = (_number(end, 4) for end in result.vcdr_interval)
-    return [_text(result.image), *rims.laterality, *(_number(width, 2) for width in widths), *ends]
+    quality = (_number(value, 0 if name == "discs" else 4) for name, value in result.quality._asdict().items())
+    return [_text(result.image), *rims.laterality, *(_number(width, 2) for width in widths), *ends, *quality]
 
 
 def _number(value: float, decimals: int) -> str:
