@@ -84,7 +84,7 @@ def segment(
     ours: dict[str, Any] = {
         "checkpoint": str(model.checkpoint),
         "network": model.network,
-        "reader": ArrayReader(arrays),
+        "photograph_reader": ArrayReader(arrays),
         "pending": "$@dataset.data",
         "writer": {
             "_target_": "bundle.report.collector.ResultCollector",

@@ -20,6 +20,7 @@ from bundle.morphometry.millimetres import Millimetres, in_millimetres
 from bundle.morphometry.rims import Rims
 from bundle.networks.unet import DiscCupUNet
 from bundle.uncertainty.interval import Interval
+from bundle.uncertainty.quality import Quality
 
 __all__ = ["STATUSES", "Adaptation", "Model", "Segmentation", "count_statuses", "photograph_count", "summary_line"]
 
@@ -43,6 +44,7 @@ class Segmentation:
             not known.
         spacing: of the photograph's pixels on the retina; NaN where its file does not say.
         rims_mm: ``rims`` in millimetres.
+        quality: measures of the photograph itself.
 
     Raises:
         ValueError: if the status is none of ``STATUSES``.
@@ -62,6 +64,7 @@ class Segmentation:
     vcdr_interval: Interval = Interval()
     spacing: PixelSpacing = PixelSpacing()
     rims_mm: Rims = Rims()
+    quality: Quality = Quality()
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
@@ -84,6 +87,7 @@ class Segmentation:
             "vcdr_interval": list(self.vcdr_interval),
             "spacing": list(self.spacing),
             "rims_mm": asdict(self.rims_mm),
+            "quality": list(self.quality),
         }
 
     @classmethod
@@ -95,6 +99,7 @@ class Segmentation:
             "vcdr_interval": Interval(*content["vcdr_interval"]),
             "spacing": PixelSpacing(*content["spacing"]),
             "rims_mm": _rims(content["rims_mm"]),
+            "quality": Quality(*content["quality"]),
         }
         return cls(**{**content, **parts})
 

@@ -16,7 +16,7 @@ from bundle.morphometry.rims import measure_rims
 from bundle.report.prediction import Prediction
 from bundle.results import Segmentation
 from bundle.uncertainty.interval import Interval, RatioInterval
-from bundle.uncertainty.sharpness import sharpness
+from bundle.uncertainty.quality import Quality, QualityLimits, cut_share, quality_of_view
 
 __all__ = ["Assessor"]
 
@@ -29,7 +29,8 @@ class Assessor:
 
     Args:
         dataset_dir: results name photographs by their path relative to it; by their names alone if it is None.
-        max_uncertainty: a photograph whose disc or cup is above it (1 - expected Dice) is to be reviewed, in [0, 1].
+        max_uncertainty: a photograph whose cup is above it (1 - expected Dice) is to be reviewed, in [0, 1].
+        max_disc_uncertainty: the same of the disc, whose edge is the more certain one; None for ``max_uncertainty``.
         uncertainty_scale: the model's uncertainty is divided by it before anything is said of it, in (0, 1]
             (see ``bundle.uncertainty.scale``).
         min_confidence: a photograph whose disc was found with less confidence is to be reviewed, in [0, 1].
@@ -38,6 +39,7 @@ class Assessor:
         guess_eye: whether to guess which eye it is where neither the file nor its name says.
         rim_sector: angle over which a rim's width is averaged, in degrees, above 0 and up to 90.
         interval: gives the interval of a vertical ratio; None for none.
+        quality: limits of the photograph's quality; None for the usual ones.
     """
 
     def __init__(
@@ -51,9 +53,12 @@ class Assessor:
         guess_eye: bool = True,
         rim_sector: float = 30.0,
         interval: RatioInterval | None = None,
+        quality: QualityLimits | None = None,
+        max_disc_uncertainty: float | None = None,
     ) -> None:
         self.root = None if dataset_dir is None else Path(dataset_dir).expanduser().absolute()
         self.max_uncertainty = max_uncertainty
+        self.max_disc_uncertainty = max_uncertainty if max_disc_uncertainty is None else max_disc_uncertainty
         self.uncertainty_scale = uncertainty_scale
         self.min_confidence = min_confidence
         self.min_sharpness = min_sharpness
@@ -61,12 +66,15 @@ class Assessor:
         self.guess_eye = guess_eye
         self.rim_sector = rim_sector
         self.interval = interval
+        self.quality = quality or QualityLimits()
 
     def __call__(self, prediction: Prediction) -> Segmentation:
         """The result of a photograph that was segmented."""
         label, borders = prediction.label, prediction.borders
         found = borders.box is not None
-        reasons = self._reasons(prediction) if found else ["no optic disc found"]
+        quality = self._quality(prediction, found)
+        faults = self.quality.faults(quality)
+        reasons = self._reasons(prediction, quality, faults) if found else ["no optic disc found", *faults]
         measurements = measure(label, borders=borders)
         laterality, spacing = self._laterality(prediction), _spacing(prediction)
         uncertainty = max(self._uncertainties(prediction)) if found else math.nan
@@ -83,6 +91,7 @@ class Assessor:
             vcdr_interval=self.interval(measurements.vcdr, uncertainty) if self.interval and known else Interval(),
             spacing=spacing,
             rims_mm=measure_rims(label, laterality, self.rim_sector, borders, spacing),
+            quality=quality,
         )
 
     def unreadable(self, path: str | Path, reason: str) -> Segmentation:
@@ -94,22 +103,33 @@ class Assessor:
         """
         return Segmentation(self._relative(Path(path)), "unreadable", reason)
 
-    def _reasons(self, prediction: Prediction) -> list[str]:
+    @staticmethod
+    def _quality(prediction: Prediction, found: bool) -> Quality:
+        of_view = quality_of_view(prediction.view)
+        return of_view._replace(
+            sharpness=of_view.sharpness if found else math.nan,
+            disc_cut=cut_share(prediction.label, prediction.photograph),
+            disc_confidence=float(_known(prediction, "disc_confidence", 1.0)),
+            discs=int(found) + int(found and bool(_known(prediction, "disc_rival", False))),
+            norm_distance=prediction.norm_distance,
+            fundus_distance=prediction.fundus_distance,
+        )
+
+    def _reasons(self, prediction: Prediction, quality: Quality, faults: list[str]) -> list[str]:
         """Why a reader should look at a photograph with a disc; none if all is well."""
         label = prediction.label
-        edges = (label[0], label[-1], label[:, 0], label[:, -1])
-        disc, cup = (uncertainty > self.max_uncertainty for uncertainty in self._uncertainties(prediction))
+        disc, cup = self._uncertainties(prediction)
         has_cup = bool((label == 2).any())
         checks = {
             # Of a cup that is not drawn there is no edge to doubt.
-            "cup edge uncertain": cup and has_cup,
-            "disc edge uncertain": disc,
-            "disc touches the edge of the picture": any(edge.any() for edge in edges),
-            "out of focus": self.min_sharpness > 0 and sharpness(prediction.view) < self.min_sharpness,
-            "unlike anything seen in training": prediction.norm_distance > self.max_distance,
-            "disc found with low confidence": float(_known(prediction, "disc_confidence", 1.0)) < self.min_confidence,
+            "cup edge uncertain": has_cup and cup > self.max_uncertainty,
+            "disc edge uncertain": disc > self.max_disc_uncertainty,
+            **dict.fromkeys(faults, True),
+            "out of focus": quality.sharpness < self.min_sharpness,
+            "unlike anything seen in training": quality.norm_distance > self.max_distance,
+            "disc found with low confidence": quality.disc_confidence < self.min_confidence,
             "no cup visible": not has_cup,
-            "two discs: cut the picture, one eye each": bool(_known(prediction, "disc_rival", False)),
+            "two discs: cut the picture, one eye each": quality.discs > 1,
             "a picture without colour": bool(_known(prediction, "colourless", False)),
             "implausible contour: it is not of the size of the disc that was found": self._misfit(prediction),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +28,8 @@ class Prediction(NamedTuple):
         view: what the network saw, 3 x W x H, with what is known of the photograph (``disc_confidence``,
             ``laterality``) in its meta data if it is a ``MetaTensor``.
         expected_dice: how good disc and cup are likely to be, each in [0, 1].
-        norm_distance: how far the photograph lies from the training data.
+        norm_distance: how far the photograph's colour and brightness lie from the training data.
+        fundus_distance: the same of all that the network sees of it; NaN if it was not measured.
     """
 
     path: Path
@@ -37,6 +39,7 @@ class Prediction(NamedTuple):
     view: torch.Tensor
     expected_dice: tuple[float, ...]
     norm_distance: float
+    fundus_distance: float = math.nan
 
     @classmethod
     def of(cls, path: str | Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> Prediction:
@@ -46,7 +49,7 @@ class Prediction(NamedTuple):
             path: the photograph's file.
             item: of ``engine.state.batch``: ``image`` (the view) and ``photograph`` (3 x W x H, 0..255).
             output: of ``engine.state.output``: ``pred`` (1 x W x H or W x H, uint8), ``expected_dice`` (disc, cup) and,
-                if it was measured, ``norm_distance``.
+                if it was measured, ``norm_distance`` and ``fundus_distance``.
         """
         pred = torch.as_tensor(output["pred"]).cpu().numpy()
         label = np.ascontiguousarray(pred.reshape(pred.shape[-2:]).T.astype(np.uint8))
@@ -58,6 +61,7 @@ class Prediction(NamedTuple):
             view=item["image"],
             expected_dice=tuple(map(float, output["expected_dice"])),
             norm_distance=float(output.get("norm_distance", 0.0)),
+            fundus_distance=float(output.get("fundus_distance", math.nan)),
         )
 
 

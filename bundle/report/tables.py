@@ -55,6 +55,14 @@ RIM_COLUMNS = (
     "rim_temporal_mm",
     "rim_left_mm",
     "rim_right_mm",
+    "brightness",
+    "overexposed",
+    "sharpness",
+    "disc_cut",
+    "disc_confidence",
+    "discs",
+    "norm_distance",
+    "fundus_distance",
 )
 _DECIMALS = {"vcdr": 4, "hcdr": 4, "area_cdr": 4, "disc_x": 2, "disc_y": 2, "disc_height_px": 2, "cup_height_px": 2}
 """Of each measurement."""
@@ -66,7 +74,7 @@ def write_report_table(path: Path, results: Iterable[Segmentation]) -> None:
 
 
 def write_measurements_table(path: Path, results: Iterable[Segmentation]) -> None:
-    """Write ``measurements.csv``: a row for each photograph: rims, which eye, the vCDR's interval, sizes in mm."""
+    """Write ``measurements.csv``: a row for each photograph: rims, eye, the ratio's interval, sizes in mm, quality."""
     _write_csv(path, RIM_COLUMNS, map(_rim_cells, results))
 
 
@@ -89,9 +97,10 @@ def _report_cells(result: Segmentation) -> list[str]:
 def _rim_cells(result: Segmentation) -> list[str]:
     ends = (_number(end, 4) for end in result.vcdr_interval)
     sizes = (_number(size, 4) for size in astuple(result.millimetres))
+    quality = (_number(value, 0 if name == "discs" else 4) for name, value in result.quality._asdict().items())
     in_pixels = (_number(width, 2) for width in _widths(result.rims))
     in_mm = (_number(width, 4) for width in _widths(result.rims_mm))
-    return [_text(result.image), *result.rims.laterality, *in_pixels, *ends, *sizes, *in_mm]
+    return [_text(result.image), *result.rims.laterality, *in_pixels, *ends, *sizes, *in_mm, *quality]
 
 
 def _widths(rims: Rims) -> tuple[float, ...]:

@@ -12,7 +12,7 @@ from bundle.networks.head import HeadInput, dropout_of, has_head
 from bundle.networks.unet import DiscCupUNet
 from bundle.uncertainty.agreement import agreement, expected_dice
 from bundle.uncertainty.dropout_passes import channel_masks, stochastic_log_odds, stochastic_logits
-from bundle.uncertainty.norm_distance import FirstNormInput
+from bundle.uncertainty.norm_distance import NormDistances
 from bundle.uncertainty.view_consensus import ViewConsensus
 
 __all__ = ["AgreementEvaluator"]
@@ -28,7 +28,8 @@ class AgreementEvaluator(SupervisedEvaluator):
       all passes;
     * with views ``view_agreement``, the mean Dice between each view and the consensus of all views;
 
-    and ``norm_distance`` (B, at least 0), the photograph's distance from the training data (see ``FirstNormInput``).
+    and ``norm_distance`` and ``fundus_distance`` (B, at least 0), the photograph's distance from the training data at
+    the first norm layer and over all of them (see ``NormDistances``).
 
     Args:
         passes: T, the number of stochastic passes; 0 for none.
@@ -62,20 +63,21 @@ class AgreementEvaluator(SupervisedEvaluator):
         names = batchdata["name"]
         # The head's input is known only after the forward pass, and the output is decollated at the end of the
         # iteration; the measuring inferer runs between the two.
-        with HeadInput(self.network) as head_input, FirstNormInput(self.network) as first_norm:
-            inferer, self.inferer = self.inferer, self._measuring(self.inferer, head_input, first_norm, names)
+        with HeadInput(self.network) as head_input, NormDistances(self.network) as distances:
+            inferer, self.inferer = self.inferer, self._measuring(self.inferer, head_input, distances, names)
             try:
                 return super()._iteration(engine, batchdata)
             finally:
                 self.inferer = inferer
 
-    def _measuring(self, inferer: Any, head_input: HeadInput, first_norm: FirstNormInput, names: list[str]) -> Any:
+    def _measuring(self, inferer: Any, head_input: HeadInput, distances: NormDistances, names: list[str]) -> Any:
         def infer(inputs: torch.Tensor, network: DiscCupUNet, *args: Any, **kwargs: Any) -> torch.Tensor:
             prediction = inferer(inputs, network, *args, **kwargs)
             logits = prediction.as_tensor() if isinstance(prediction, MetaTensor) else prediction
             self.state.output["expected_dice"] = expected_dice(logits)
-            if first_norm.distance is not None:
-                self.state.output["norm_distance"] = first_norm.distance
+            if distances.first is not None:
+                self.state.output["norm_distance"] = distances.first
+                self.state.output["fundus_distance"] = distances.over_all()
             if self.passes and has_head(network):
                 features = head_input.features
                 features = features.as_tensor() if isinstance(features, MetaTensor) else features

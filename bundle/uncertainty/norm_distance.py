@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-__all__ = ["FirstNormInput", "norm_distance"]
+__all__ = ["NormDistances", "norm_distance"]
 
 
 def norm_distance(features: torch.Tensor, norm: nn.BatchNorm2d) -> torch.Tensor:
@@ -33,35 +33,48 @@ def norm_distance(features: torch.Tensor, norm: nn.BatchNorm2d) -> torch.Tensor:
     return ((features.mean(dim=(2, 3)) - norm.running_mean) ** 2 / (norm.running_var + norm.eps)).mean(dim=1)
 
 
-class FirstNormInput:
-    """Context manager that keeps the ``norm_distance`` at a network's first batch norm layer in the last pass.
+class NormDistances:
+    """Context manager that measures a photograph's ``norm_distance`` at a network's batch norm layers in the last pass.
+
+    What enters the first layer tells of colour and brightness. Over all layers, what the picture shows counts too: a
+    picture that is no fundus lies farther away than photographs of a camera that the network has not seen.
 
     Args:
-        network: the network to watch. After a pass, ``distance`` holds the distances (B); it stays None if the network
-            has no batch norm layer with running statistics.
+        network: the network to watch; layers without running statistics are left out.
+
+    Attributes:
+        first: B, at the first layer; None before a pass, and if the network has no such layer.
 
     Example:
-        >>> network = nn.Sequential(nn.BatchNorm2d(4)).eval()
-        >>> with FirstNormInput(network) as first_norm:
+        >>> network = nn.Sequential(nn.BatchNorm2d(4), nn.BatchNorm2d(4)).eval()
+        >>> with NormDistances(network) as distances:
         ...     _ = network(torch.full((2, 4, 8, 8), 2.0))
-        >>> first_norm.distance
-        tensor([4.0000, 4.0000])
+        >>> distances.first, distances.over_all().round(decimals=2)
+        (tensor([4.0000, 4.0000]), tensor([4., 4.]))
     """
 
     def __init__(self, network: nn.Module) -> None:
-        self.norm = next(
-            (m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and m.track_running_stats), None
-        )
-        self.distance: torch.Tensor | None = None
+        modules = (module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
+        self.norms = [norm for norm in modules if norm.track_running_stats]
+        self._found: dict[nn.Module, torch.Tensor] = {}
 
-    def __enter__(self) -> FirstNormInput:
-        self.handle = self.norm.register_forward_pre_hook(self._keep) if self.norm is not None else None
+    @property
+    def first(self) -> torch.Tensor | None:
+        return self._found.get(self.norms[0]) if self.norms else None
+
+    def over_all(self) -> torch.Tensor:
+        """B: the geometric mean over all layers, whose distances differ by orders of magnitude."""
+        distances = torch.stack([self._found[norm] for norm in self.norms if norm in self._found])
+        return distances.clamp(min=1e-9).log().mean(dim=0).exp()
+
+    def __enter__(self) -> NormDistances:
+        self._handles = [norm.register_forward_pre_hook(self._keep) for norm in self.norms]
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.handle is not None:
-            self.handle.remove()
+        for handle in self._handles:
+            handle.remove()
 
     def _keep(self, norm: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         assert isinstance(norm, nn.BatchNorm2d)
-        self.distance = norm_distance(torch.as_tensor(inputs[0]).detach(), norm)
+        self._found[norm] = norm_distance(torch.as_tensor(inputs[0]).detach(), norm)

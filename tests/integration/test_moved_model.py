@@ -30,7 +30,7 @@ def test_a_copy_of_the_weights_alone_gives_the_same_uncertainties_and_marks(adap
     (tmp_path / "elsewhere").mkdir()
     shutil.copyfile(adapted / "model.pt", tmp_path / "elsewhere" / "model.pt")
     # A limit between what is reported with the scale and without it.
-    limit = {"max_uncertainty": 0.9, "min_sharpness": 0, "max_distance": 1e9}
+    limit = {"max_uncertainty": 0.9, "max_disc_uncertainty": 0.9, "min_sharpness": 0, "max_distance": 1e9}
     for name, checkpoint in (("there", adapted), ("moved", tmp_path / "elsewhere")):
         settings = {**limit, "checkpoint": str(checkpoint / "model.pt")}
         assert run("inference", tmp_path / "in", tmp_path / name, **settings) == 0

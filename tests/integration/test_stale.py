@@ -64,7 +64,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "inference": EVERYWHERE
     | {"max_uncertainty": 0.5, "uncertainty_scale": 0.5, "min_confidence": 1.0, "min_sharpness": 9.0}
     | {"max_distance": 0.0, "guess_eye": False, "rim_sector": 90, "mask_format": "nifti"}
-    | {"interval_coverage": 0.5},
+    | {"interval_coverage": 0.5, "max_disc_uncertainty": 0.9, "quality#min_brightness": 0.9},
 }
 # Where results go and how they are made, not what they are. The cup's prior belongs to another recipe's estimate.
 NEUTRAL = {"bundle_root", "output_dir", "model_file", "quiet", "device", "num_workers", "cache_num", "resume"}

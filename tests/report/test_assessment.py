@@ -119,9 +119,33 @@ def test_each_photograph_gets_its_status_and_reasons(prediction, status, reason)
     ],
 )
 def test_the_view_gives_reasons_too(monkeypatch, limits, distance, reason) -> None:
-    monkeypatch.setattr("bundle.report.assessment.sharpness", lambda view: 0.2 if view.shape == (3, 16, 16) else 1.0)
+    monkeypatch.setattr("bundle.uncertainty.quality.sharpness", lambda view: 0.2 if view.shape == (3, 16, 16) else 1.0)
     result = assess(predicted(DISC, CUP, distance=distance), **limits)
     assert (result.status, result.reason) == ("review" if reason else "ok", reason)
+
+
+def test_the_disc_may_have_a_limit_of_its_own() -> None:
+    prediction = predicted(DISC, CUP, expected_dice=(0.94, 0.92))
+    assert assess(prediction, max_uncertainty=0.1).reason == ""
+    assert assess(prediction, max_uncertainty=0.1, max_disc_uncertainty=0.05).reason == "disc edge uncertain"
+    assert assess(prediction, max_uncertainty=0.07, max_disc_uncertainty=0.07).reason == "cup edge uncertain"
+    # The larger one is reported, whatever the limits are.
+    assert assess(prediction, max_disc_uncertainty=0.05).uncertainty == pytest.approx(0.08, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("level", "distance", "reason"), [(-0.9, 0.1, "too dark"), (1.0, 0.1, "overexposed"), (0.0, 0.1, "")]
+)
+def test_what_is_wrong_with_the_picture_is_said_with_and_without_a_disc(level: float, distance: float, reason) -> None:
+    for boxes, words in (((DISC, CUP), reason), ((), "; ".join(filter(None, ("no optic disc found", reason))))):
+        prediction = predicted(*boxes, disc_confidence=0.9 if boxes else 0.0)
+        prediction = prediction._replace(view=prediction.view * 0 + level, fundus_distance=distance)
+        result = assess(prediction)
+        assert result.reason == words
+        assert (result.quality.discs, result.quality.fundus_distance) == (bool(boxes), distance)
+        assert math.isnan(result.quality.sharpness) is math.isnan(result.quality.disc_cut) is (not boxes)
+        back = Segmentation.from_json(json.loads(json.dumps(result.to_json())))
+        assert repr(back.quality) == repr(result.quality)
 
 
 def test_what_the_file_says_of_the_eye_goes_before_a_guess(monkeypatch) -> None:

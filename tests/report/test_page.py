@@ -26,6 +26,7 @@ from bundle.report.tables import COLUMNS, RIM_COLUMNS
 from bundle.report.thumbnail import small_jpeg
 from bundle.results import STATUSES, Segmentation, count_statuses, summary_line
 from bundle.uncertainty.interval import Interval
+from bundle.uncertainty.quality import Quality
 
 NASTY = "b <script>alert('x')</script> \"q\" & ä\n.png"
 
@@ -123,7 +124,13 @@ def test_rims_have_a_table_of_their_own(tmp_path: Path) -> None:
     known, unknown = Laterality("left", "guessed"), Laterality()
     more = {
         "c": (
-            Segmentation("c.png", "ok", rims=Rims(40.126, 35.5, 20.0, 30.0, known), vcdr_interval=Interval(0.41, 0.63)),
+            Segmentation(
+                "c.png",
+                "ok",
+                rims=Rims(40.126, 35.5, 20.0, 30.0, known),
+                vcdr_interval=Interval(0.41, 0.63),
+                quality=Quality(0.51234, 0.01, 0.5, 0.0, 0.93, 1, 0.25, 0.12),
+            ),
             Pictures(),
         ),
         "=d": (Segmentation("=d.png", "ok", rims=Rims(40.0, 35.0, 20.0, math.nan, unknown)), Pictures()),
@@ -144,10 +151,11 @@ def test_rims_have_a_table_of_their_own(tmp_path: Path) -> None:
         "0.4100",
         "0.6300",
         *[""] * 12,
+        *("0.5123", "0.0100", "0.5000", "0.0000", "0.9300", "1", "0.2500", "0.1200"),
     ]
     in_pixels = ["40.00", "35.00", "", "", "20.00", "", "", ""]
-    assert list(lines["'=d.png"].values())[1:] == ["unknown", "", *in_pixels, *[""] * 12]
-    assert list(lines["d.png"].values())[1:] == ["unknown", *[""] * 21]
+    assert list(lines["'=d.png"].values())[1:] == ["unknown", "", *in_pixels, *[""] * 20]
+    assert list(lines["d.png"].values())[1:] == ["unknown", *[""] * 29]
     assert set(lines) == {row["image"] for row in read_table(tmp_path)}
     cards = Page(read_page(tmp_path)).cards
     (card,) = [card for card in cards if "c.png" in card]

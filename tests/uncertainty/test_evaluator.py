@@ -11,7 +11,7 @@ from monai.transforms import Activationsd
 from bundle.data.dataset import collate_readable
 from bundle.uncertainty.agreement import agreement, expected_dice
 from bundle.uncertainty.dropout_passes import channel_masks, stochastic_log_odds, stochastic_logits
-from bundle.uncertainty.norm_distance import FirstNormInput
+from bundle.uncertainty.norm_distance import NormDistances
 from tests.support.evaluation import evaluate
 
 
@@ -56,8 +56,10 @@ def test_each_photograph_has_a_distance_of_its_own(network, make_images):
     loader = DataLoader(Dataset(items), batch_size=3, collate_fn=collate_readable)
     _, outputs = evaluate(network, loader, passes=0, epoch_length=1)
     distances = [float(output["norm_distance"]) for output in outputs]
-    with torch.no_grad(), FirstNormInput(network) as first:
+    with torch.no_grad(), NormDistances(network) as found:
         network(images)
-    assert first.distance is not None
-    assert distances == pytest.approx(first.distance.tolist())
+    assert found.first is not None
+    assert distances == pytest.approx(found.first.tolist())
+    over_all = [float(output["fundus_distance"]) for output in outputs]
+    assert over_all == pytest.approx(found.over_all().tolist(), rel=1e-4)
     assert distances[2] > 2 * max(distances[:2])
