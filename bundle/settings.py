@@ -158,6 +158,10 @@ SETTINGS: dict[str, Setting] = {
     "quiet": Setting("Turn off the progress bar and TensorBoard events.", "yes or no"),
     "num_workers": Setting("Processes that read photographs; 0 reads them in the main process.", "whole number", 0),
     "resume": Setting("Keep `resume.pt` while training, and continue from it.", "yes or no"),
+    "measured_photographs": Setting(
+        "Largest number of photographs measured before and after, spread over the folder; null for all.",
+        "whole number", 1, optional=True,
+    ),
     "track_photographs": Setting("Number of photographs shown in TensorBoard; 0 for none.", "whole number", 0),
     "track_interval": Setting("Epochs between two updates of these pictures.", "whole number", 1),
     "device": Setting("Device that the network runs on.", "device"),

@@ -42,7 +42,7 @@ _STEPS = {
 }
 # Seconds a photograph, of which only the ratios matter: for the time that is left.
 _WORK = {"measuring before": 0.4, "refinement": 0.3, "measuring after": 0.15, "inference": 0.3}
-_EPOCH = 0.4
+_EPOCH = 0.3
 _LINES = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
@@ -114,8 +114,10 @@ class Terminal:
         steps = {step: line for stage in self.stages for step, line in _STEPS[stage].items()}
         if "adaptation" in self.stages:
             settings = parser.get_parsed_content("settings")
-            most = min(settings.photographs_per_epoch or count, count)
-            work["adaptation"] = max(most * settings.max_epochs, count * settings.least_steps / 8) * _EPOCH
+            step = min(settings.step(parser.get_parsed_content("batch_size")), count)
+            work["adaptation"] = _EPOCH * max(
+                settings.photographs(count) * settings.max_epochs, step * settings.least_steps
+            )
             if not settings.pseudo_labels:
                 del steps["refinement"]
             if not settings.max_epochs:

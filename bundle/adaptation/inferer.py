@@ -81,21 +81,24 @@ class AdaptationInferer(Inferer):
         Args:
             inputs: B x 3 x W x H.
             network: the student, bare or in PyTorch's wrapper for several processes.
-            targets: the target that ``prepare_batch`` returns; only ``weak`` is used, and only with a teacher.
+            targets: the target that ``prepare_batch`` returns; only ``weak`` and ``name`` are used, and only with a
+                teacher.
         """
         plain = network.module if isinstance(network, DistributedDataParallel) else network
         with HeadInput(plain) as head_input:
             logits = network(inputs)
         taught = None
         if self.teacher is not None:
-            weak = (targets or {})["weak"]
+            target = targets or {}
+            weak = target["weak"]
             self.teacher.eval()
             with torch.no_grad():
                 if self.consensus is None and has_head(self.teacher):
                     known = self.teacher.features(weak)
                     answer = self.teacher.segmentation_head(known)
                 else:
-                    answer = self.teacher(weak) if self.consensus is None else self.consensus(weak, self.teacher)
+                    names = target.get("name")
+                    answer = self.consensus(weak, self.teacher, names=names) if self.consensus else self.teacher(weak)
                     known = answer[:, :0]
                 taught = AdaptationOutput(self.teacher, weak, known, answer)
         features = head_input.features if has_head(plain) else logits[:, :0]

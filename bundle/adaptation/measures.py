@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 
+from bundle.handlers.validation import spread
 from bundle.networks.nested_classes import CLASSES, nested_probabilities
 
-__all__ = ["MeasuresWithoutLabels"]
+__all__ = ["MeasuresWithoutLabels", "measured_names"]
+
+
+def measured_names(items: Sequence[Mapping[str, Any]], most: int | None) -> list[str]:
+    """Names of the photographs that are measured, spread evenly over a folder: so the time does not grow with it.
+
+    Args:
+        items: the photographs, with ``name``.
+        most: largest number of names, at least 1; None for all.
+
+    Example:
+        >>> measured_names([{"name": name} for name in "abcdef"], 3)
+        ['a', 'c', 'e']
+    """
+    chosen = range(len(items)) if most is None else spread(len(items), most)
+    return [items[index]["name"] for index in chosen]
 
 
 class MeasuresWithoutLabels:

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def reestimate_statistics(
-    network: nn.Module, dataset: Dataset, device: torch.device | str, share: float = 1.0, at_once: int = 32
+    network: nn.Module, dataset: Dataset, device: torch.device | str, share: float = 1.0, at_once: int = 16
 ) -> None:
     """Replace the running statistics of all batch-norm layers by mean and variance over all pixels of the target.
 
@@ -38,7 +38,7 @@ def reestimate_statistics(
         dataset: gives dicts with ``image`` (3 x W x H), or a ``LeftOut``; its ``data`` are items with ``image``.
         device: where the network is.
         share: of the target's statistics in the new ones, in [0, 1]; the rest is the source's. At 0 nothing is read.
-        at_once: largest number of photographs in memory; 32 of 256 pixels a side take about 1.2 gigabytes.
+        at_once: largest number of photographs in memory; 16 of 256 pixels a side take about 0.7 gigabytes.
 
     Raises:
         ValueError: ``share`` is out of range.

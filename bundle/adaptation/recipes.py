@@ -40,6 +40,7 @@ class Recipe:
         max_epochs: number of epochs, at least 0; 0 trains nothing.
         least_steps: smallest number of batches, at least 0; if ``max_epochs`` gives fewer, there are more epochs.
         photographs_per_epoch: largest number of photographs in an epoch, drawn again for each epoch; None for all.
+        photographs_per_step: largest number of photographs in a training step; None for a whole batch.
         learning_rate: of Adam, at least 0.
         learning_rate_decay: share by which the rate falls after each epoch, in [0, 1).
         teacher: momentum of the mean teacher, in (0, 1); None for no teacher.
@@ -60,7 +61,7 @@ class Recipe:
         >>> config = json.loads((BUNDLE_ROOT / "configs" / "adapt.json").read_text())
         >>> recipe = choose_recipe(config["recipes"], "plus", config["recipe_defaults"])
         >>> recipe.epochs(batches=2), recipe.epochs(batches=12)
-        (20, 10)
+        (20, 4)
     """
 
     statistics: float
@@ -71,6 +72,7 @@ class Recipe:
     max_epochs: int
     least_steps: int
     photographs_per_epoch: int | None
+    photographs_per_step: int | None
     learning_rate: float
     learning_rate_decay: float
     teacher: float | None
@@ -90,6 +92,7 @@ class Recipe:
             "max_epochs": self.max_epochs >= 0,
             "least_steps": self.least_steps >= 0,
             "photographs_per_epoch": self.photographs_per_epoch is None or self.photographs_per_epoch > 0,
+            "photographs_per_step": self.photographs_per_step is None or self.photographs_per_step > 0,
             "learning_rate": self.learning_rate >= 0,
             "learning_rate_decay": 0 <= self.learning_rate_decay < 1,
             "teacher": self.teacher is None or 0 < self.teacher < 1,
@@ -173,6 +176,10 @@ class Recipe:
     def photographs(self, available: int) -> int:
         """Number of photographs in an epoch, if ``available`` photographs can be read."""
         return min(available, self.photographs_per_epoch or available)
+
+    def step(self, batch_size: int) -> int:
+        """Number of photographs in a training step, if a batch has ``batch_size`` photographs."""
+        return min(batch_size, self.photographs_per_step or batch_size)
 
 
 def choose_recipe(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from monai.data import MetaTensor
+from monai.data import MetaTensor, decollate_batch
 from monai.engines import SupervisedEvaluator
 
+from bundle.data.dataset import collate_readable
 from bundle.networks.head import HeadInput, dropout_of, has_head
 from bundle.networks.unet import DiscCupUNet
 from bundle.uncertainty.agreement import agreement, expected_dice
@@ -35,6 +37,7 @@ class AgreementEvaluator(SupervisedEvaluator):
         passes: T, the number of stochastic passes; 0 for none.
         seed: seed of the dropout masks.
         views: the views to compare, each of which costs one forward pass; None for none.
+        only: names of the photographs to evaluate, while all others are loaded and passed over; None for all.
         kwargs: other arguments of ``SupervisedEvaluator``.
 
     Example:
@@ -50,13 +53,24 @@ class AgreementEvaluator(SupervisedEvaluator):
 
     network: DiscCupUNet
 
-    def __init__(self, passes: int = 10, seed: int = 0, views: ViewConsensus | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        passes: int = 10,
+        seed: int = 0,
+        views: ViewConsensus | None = None,
+        only: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.passes = passes
         self.seed = seed
         self.views = views
+        self.only = None if only is None else frozenset(only)
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> Any:
+        if batchdata and self.only is not None and not self.only.issuperset(batchdata["name"]):
+            batchdata = collate_readable([item for item in decollate_batch(batchdata) if item["name"] in self.only])
+            engine.state.batch = batchdata
         if not batchdata:
             engine.state.batch, engine.state.output = [], []
             return engine.state.output

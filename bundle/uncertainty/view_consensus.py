@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -54,9 +55,13 @@ class ViewConsensus(Inferer):
     Args:
         flips: for each flip the flipped axes, 2 for x and 3 for y; an empty list leaves the photograph as it is.
         zooms: magnifications, above 0; every flip is combined with every zoom.
+        drawn: number of views, drawn anew for each photograph in each epoch, that a consensus takes; None for all. Over
+            the epochs of a training the mean is that of all views, at the price of a few. Which ones they are depends
+            on the photograph's name and on PyTorch's seed (see ``EpochSeed``), so that it is the same in any number of
+            processes, and in a run that was interrupted.
 
     Raises:
-        ValueError: there is no view, a flip has another axis, or a zoom is not above 0.
+        ValueError: there is no view, a flip has another axis, a zoom is not above 0, or there are not so many views.
 
     Example:
         >>> network = nn.Conv2d(3, 3, kernel_size=1)
@@ -65,36 +70,57 @@ class ViewConsensus(Inferer):
         (4, torch.Size([1, 3, 16, 16]))
     """
 
-    def __init__(self, flips: Sequence[Sequence[int]] = ((), (2,)), zooms: Sequence[float] = (1.0,)) -> None:
+    def __init__(
+        self, flips: Sequence[Sequence[int]] = ((), (2,)), zooms: Sequence[float] = (1.0,), drawn: int | None = None
+    ) -> None:
         super().__init__()
         self.views: list[View] = [(float(zoom), tuple(flip)) for zoom in zooms for flip in flips]
         if not self.views:
             raise ValueError("a consensus needs at least one view.")
         if any(zoom <= 0 or not set(flip) <= {2, 3} for zoom, flip in self.views):
             raise ValueError(f"zooms must be above 0 and flips take axes 2 and 3, not {zooms} and {flips}.")
+        if drawn is not None and not 1 <= drawn <= len(self.views):
+            raise ValueError(f"{drawn} of {len(self.views)} views cannot be drawn.")
+        self.drawn = drawn
 
-    def views_of(self, inputs: torch.Tensor, network: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+    def views_of(
+        self, inputs: torch.Tensor, network: nn.Module, names: Sequence[str] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Probabilities of each view on the photograph's grid, and the pixels that the view shows.
 
         Args:
             inputs: B x 3 x W x H.
             network: returns logits, B x 3 x W x H.
+            names: of the photographs, B; needed if views are drawn.
 
         Returns:
-            Probabilities, V x B x 3 x W x H; and V x 1 x 1 x W x H, 1 where the view shows the pixel, else 0.
+            Probabilities, V x B x 3 x W x H; and V x (1 or B) x 1 x W x H, 1 where the view shows the pixel, else 0.
+
+        Raises:
+            ValueError: views are to be drawn, but ``names`` is missing.
         """
         found, reach = [], []
-        for zoom, flip in self.views:
-            view = zoomed(inputs, zoom)
-            probability = network(view.flip(flip) if flip else view).softmax(dim=1)
-            back = zoomed(probability.flip(flip) if flip else probability, 1 / zoom, "border")
-            found.append(back)
-            reach.append(zoomed(torch.ones_like(back[:1, :1]), 1 / zoom, "zeros") > 0.5)
+        for views in self._chosen(names):
+            probability = network(_each(_seen, inputs, views)).softmax(dim=1)
+            found.append(_each(_back, probability, views))
+            reach.append(_each(_shown, inputs[:, :1], views))
         return torch.stack(found), torch.stack(reach).to(inputs.dtype)
 
-    def __call__(self, inputs: torch.Tensor, network: nn.Module, *_: Any, **__: Any) -> torch.Tensor:  # type: ignore[override]
-        """The logarithm of the consensus probabilities, B x 3 x W x H, for use as logits."""
-        return consensus(*self.views_of(inputs, network)).log()
+    def _chosen(self, names: Sequence[str] | None) -> Iterator[Sequence[View]]:
+        """For each pass of the network, the view of each photograph, or the one view of all."""
+        if self.drawn is None:
+            yield from ([view] for view in self.views)
+            return
+        if names is None:
+            raise ValueError("drawing views needs the photographs' names.")
+        draws = [random.Random(f"{torch.initial_seed()} {name}").sample(self.views, self.drawn) for name in names]
+        yield from zip(*draws, strict=True)
+
+    def __call__(  # type: ignore[override]
+        self, inputs: torch.Tensor, network: nn.Module, *_: Any, names: Sequence[str] | None = None, **__: Any
+    ) -> torch.Tensor:
+        """The logarithm of the consensus probabilities, B x 3 x W x H, for use as logits; see ``views_of``."""
+        return consensus(*self.views_of(inputs, network, names)).log()
 
     def agreement(self, inputs: torch.Tensor, network: nn.Module) -> torch.Tensor:
         """Mean Dice between each view's structure and the consensus's, B x 2 (disc, cup) in [0, 1]."""
@@ -103,6 +129,30 @@ class ViewConsensus(Inferer):
         # Pixels that a view does not show must not count as disagreement: there it takes the consensus.
         whole = log_odds(consensus(found, reach).log())
         return agreement(torch.where(reach > 0, z, whole).transpose(0, 1))
+
+
+def _each(
+    change: Callable[[torch.Tensor, View], torch.Tensor], images: torch.Tensor, views: Sequence[View]
+) -> torch.Tensor:
+    """Change each image by its view, or all by the one view."""
+    if len(views) == 1:
+        return change(images, views[0])
+    return torch.cat([change(image[None], view) for image, view in zip(images, views, strict=True)])
+
+
+def _seen(images: torch.Tensor, view: View) -> torch.Tensor:
+    zoom, flip = view
+    images = zoomed(images, zoom)
+    return images.flip(flip) if flip else images
+
+
+def _back(probability: torch.Tensor, view: View) -> torch.Tensor:
+    zoom, flip = view
+    return zoomed(probability.flip(flip) if flip else probability, 1 / zoom, "border")
+
+
+def _shown(images: torch.Tensor, view: View) -> torch.Tensor:
+    return zoomed(torch.ones_like(images[:1]), 1 / view[0], "zeros") > 0.5
 
 
 def consensus(found: torch.Tensor, reach: torch.Tensor) -> torch.Tensor:

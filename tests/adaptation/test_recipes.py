@@ -19,6 +19,7 @@ DEFAULTS: dict[str, Any] = {
     "max_epochs": 0,
     "least_steps": 0,
     "photographs_per_epoch": None,
+    "photographs_per_step": None,
     "learning_rate": 0.0,
     "learning_rate_decay": 0.0,
     "teacher": None,
@@ -59,6 +60,7 @@ def test_a_misspelt_setting_is_refused_with_the_one_that_was_meant():
         ("max_epochs", -1),
         ("least_steps", -1),
         ("photographs_per_epoch", 0),
+        ("photographs_per_step", 0),
         ("learning_rate", -0.1),
         ("learning_rate_decay", 1.0),
         ("teacher", 1.0),
@@ -84,6 +86,10 @@ def test_few_photographs_are_seen_more_often():
 
 def test_an_epoch_takes_no_more_photographs_than_there_are():
     assert [recipe(photographs_per_epoch=limit).photographs(50) for limit in (None, 20, 80)] == [50, 20, 50]
+
+
+def test_a_step_takes_no_more_photographs_than_a_batch():
+    assert [recipe(photographs_per_step=limit).step(8) for limit in (None, 4, 16)] == [8, 4, 8]
 
 
 def test_the_teacher_is_the_result_where_there_is_one(network):

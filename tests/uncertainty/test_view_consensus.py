@@ -111,3 +111,52 @@ def test_what_a_magnified_view_cannot_see_is_no_disagreement():
     image[:, :, 14:18] = 1.0
     image[:, :, :, :16] = 0.5
     assert ViewConsensus(((),), (1.0, 2.0)).agreement(image, Pointwise())[0, 0] < 1
+
+
+def test_drawn_views_are_a_few_of_all_and_over_the_epochs_all_of_them(make_images):
+    images = make_images(3, 32, 32)
+    names = ["a", "b", "c"]
+    of_each = ViewConsensus(ALL).views_of(images, Corner())[0]
+    drawn = ViewConsensus(ALL, drawn=2)
+    seen = set()
+    for epoch in range(12):
+        torch.manual_seed(epoch)
+        found, reach = drawn.views_of(images, Corner(), names)
+        assert found.shape == (2, 3, 3, 32, 32)
+        assert (reach == 1).all()
+        for photograph in range(3):
+            which = [
+                next(k for k in range(4) if torch.equal(of_each[k, photograph], view)) for view in found[:, photograph]
+            ]
+            assert len(set(which)) == 2
+            seen |= {(photograph, k) for k in which}
+    assert len(seen) == 12
+
+
+def test_which_views_are_drawn_depends_on_the_seed_and_the_name_alone(make_images):
+    images = make_images(4, 32, 32)
+    names = ["a", "b", "c", "d"]
+    consensus = ViewConsensus(ALL, drawn=1)
+    torch.manual_seed(5)
+    whole = consensus(images, Corner(), names=names)
+    torch.rand(7)  # numbers drawn elsewhere, as by the student's dropout
+    halves = [consensus(images[part], Corner(), names=names[part]) for part in (slice(2, 4), slice(0, 2))]
+    torch.testing.assert_close(torch.cat(halves[::-1]), whole, rtol=0, atol=0)
+    torch.manual_seed(6)
+    assert not torch.equal(consensus(images, Corner(), names=names), whole)
+
+
+def test_drawn_zoomed_views_count_only_where_they_show_the_photograph():
+    images = torch.zeros(2, 3, 64, 64)
+    images[:, :, 24:40, 24:40] = 1
+    torch.manual_seed(0)
+    found = ViewConsensus(ALL, zooms=(0.8, 1.25), drawn=3)(images, Pointwise(), names=["a", "b"])
+    assert ((found.argmax(dim=1) > 0) == (images[:, 0] > 0)).float().mean() > 0.97
+
+
+def test_drawing_needs_names_and_no_more_views_than_there_are(make_images):
+    with pytest.raises(ValueError, match="names"):
+        ViewConsensus(ALL, drawn=2)(make_images(1, 32, 32), Corner())
+    for drawn in (0, 5):
+        with pytest.raises(ValueError, match=f"{drawn} of 4 views cannot be drawn"):
+            ViewConsensus(ALL, drawn=drawn)
