@@ -146,6 +146,8 @@ def write_labels(
         CallError: there are no polygons, some belong to an unknown photograph or to one without a mask, or none makes a
             label. Nothing is written then.
     """
+    if reader is not None and (Path(reader).name != reader or reader.startswith(".")):
+        raise CallError(f"--reader {reader!r} is no name of a folder.", "Give a plain name.")
     drawings = FORMATS[name].read(polygons)
     if not drawings:
         files = FORMATS[name].files

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     elif call.command == "labels":
         count, unfit = write_labels(
-            call.polygons, call.photographs, call.output, call.masks, call.format, _ONLY[call.only]
+            call.polygons, call.photographs, call.output, call.masks, call.format, _ONLY[call.only], call.reader
         )
         print(f"{count} labels in {call.output}")
         if unfit:

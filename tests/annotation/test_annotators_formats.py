@@ -322,6 +322,8 @@ def test_a_reader_s_labels_go_to_a_folder_of_their_own(photographs, tmp_path):
         paths = ["--polygons", str(tmp_path / "polygons"), "--photographs", str(photographs), "--output", str(few)]
         main(["labels", *paths, "--reader", reader])
     assert [item["readers"] for item in corrected_photographs(few)] == ["anna/ben"] * 3
+    with pytest.raises(CallError, match="is no name of a folder"):
+        main(["labels", *paths, "--reader", "../anna"])
 
 
 def test_photographs_are_found_by_their_names_and_others_are_refused(photographs, tmp_path):
