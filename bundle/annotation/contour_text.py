@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.draw import polygon2mask
 
 from bundle.errors import UnreadablePhotographError
 
-__all__ = ["fits_into", "mask_of_points", "read_points"]
+__all__ = ["fits_into", "read_points"]
 
 
 def read_points(path: Path) -> NDArray[np.float64]:
@@ -64,20 +63,3 @@ def fits_into(points: NDArray[np.float64], shape: tuple[int, int]) -> bool:
     """
     height, width = shape
     return bool((points >= -1).all() and (points <= (width, height)).all())
-
-
-def mask_of_points(points: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """The pixels inside a closed contour.
-
-    Args:
-        points: N x 2, (x, y); whole numbers are the centres of pixels, the first of which is (0, 0).
-        shape: H x W of the mask.
-
-    Returns:
-        H x W; true where a pixel's centre lies inside.
-
-    Example:
-        >>> mask_of_points(np.array([[0.5, 0.5], [2.5, 0.5], [2.5, 2.5], [0.5, 2.5]]), (4, 4)).sum()
-        np.int64(4)
-    """
-    return np.asarray(polygon2mask(shape, points[:, ::-1]))

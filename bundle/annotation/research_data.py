@@ -23,7 +23,6 @@ from bundle.data.names import split_suffix, unique_names
 from bundle.errors import CallError, UnreadablePhotographError, one_line
 from bundle.io.files import atomic_write
 from bundle.morphometry.cup_disc import Label
-from bundle.stages import exit_status
 
 __all__ = ["agreed", "main", "write_research_data"]
 
@@ -132,7 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     count, readers, unfit = write_research_data(call.name, call.folder, call.output, call.points)
     drawn_by = f", drawn by {', '.join(sorted(readers))}" if readers else ""
     print(f"{count} photographs with labels in {call.output}{drawn_by}")
-    exit_status(unfit)
+    if unfit:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

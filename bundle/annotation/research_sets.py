@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat
 
-from bundle.annotation.contour_text import fits_into, mask_of_points, read_points
+from bundle.annotation.contour_text import fits_into, read_points
 from bundle.annotation.drawn_contours import label_of_drawing
+from bundle.annotation.filling import pixels_inside
 from bundle.data.formats import PICTURE_SUFFIXES
 from bundle.data.label_reader import LabelReader
 from bundle.data.label_values import foreground, label_values
@@ -166,8 +167,7 @@ def _order_of_points(maps: Mapping[str, Mapping[str, Path]], lines: Mapping[str,
         disc = np.swapaxes(foreground(maps[eye]["od"], label_values(maps[eye]["od"], by_index=False)), 0, 1)
         drawn = read_points(lines[eye]["od"])
         inside = {
-            order: (mask_of_points(drawn[:, ::step], disc.shape) & disc).sum()
-            for order, step in (("xy", 1), ("yx", -1))
+            order: (pixels_inside(drawn[:, ::step], disc.shape) & disc).sum() for order, step in (("xy", 1), ("yx", -1))
         }
         return max(inside, key=lambda order: inside[order])
     return None
@@ -182,7 +182,7 @@ def _points(disc: Path, cup: Path, order: str | None, shape: Shape) -> Label:
             reason = "its points may be x y or y x" if fit else "its points lie outside the photograph"
             raise UnreadablePhotographError(disc, f"{reason}: say which with --points xy or --points yx")
         order = fit[0]
-    masks = [mask_of_points(each[:, :: _ORDERS[order]], shape) for each in drawn]
+    masks = [pixels_inside(each[:, :: _ORDERS[order]], shape) for each in drawn]
     return masks[0].astype(np.uint8) + (masks[0] & masks[1])
 
 

@@ -1,8 +1,7 @@
 """The round trip of corrections: contours as polygons, corrected polygons as labels, and the gain from corrections.
 
-    python -m bundle.annotation.round_trip polygons --masks OUT/masks --output polygons
-    python -m bundle.annotation.round_trip labels --polygons polygons --photographs FOLDER --masks OUT/masks
-        --output corrected
+    python -m bundle.annotation.round_trip polygons --masks OUT/masks --output polygons [--format coco]
+    python -m bundle.annotation.round_trip labels --polygons polygons --photographs FOLDER --output corrected
     python -m bundle.annotation.round_trip curve --data LABELLED --test LABELLED --output FOLDER [--page P --figure F]
 
 curve simulates an annotator with existing labels: it trains the model on more and more corrected photographs and scores
@@ -17,10 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bundle.annotation.learning_curve import Training, draw_curve, measure_curve, replace_table, table_lines
-from bundle.annotation.polygons import write_labels, write_polygons
+from bundle.annotation.polygons import FORMATS, write_labels, write_polygons
 from bundle.stages import BUNDLE_ROOT
 
 __all__ = ["main"]
+
+_ONLY = {None: None, "disc": "optic_disc", "cup": "optic_cup"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,9 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     call = parse(arguments)
     if call.command == "polygons":
-        print(f"{write_polygons(call.masks, call.output)} files in {call.output}")
+        done = write_polygons(call.masks, call.output, call.format, call.tolerance, call.photographs)
+        print(
+            f"contours of {done.masks} masks in {call.output}: {done.fewest} to {done.most} points each, "
+            f"Dice with the masks at least {done.lowest_dice:.4f}"
+        )
     elif call.command == "labels":
-        count, unfit = write_labels(call.polygons, call.photographs, call.masks, call.output)
+        count, unfit = write_labels(
+            call.polygons, call.photographs, call.output, call.masks, call.format, _ONLY[call.only], call.reader
+        )
         print(f"{count} labels in {call.output}")
         if unfit:
             raise SystemExit(1)
@@ -60,14 +67,22 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    polygons = commands.add_parser("polygons", help="masks as GeoJSON, which QuPath opens")
+    polygons = commands.add_parser("polygons", help="masks as polygons, which annotators' programs open")
     polygons.add_argument("--masks", type=Path, required=True, help="PNG masks that inference wrote")
-    polygons.add_argument("--output", type=Path, required=True, help="receives <name>.geojson")
-    labels = commands.add_parser("labels", help="corrected GeoJSON as labels, with the photographs, for training")
-    labels.add_argument("--polygons", type=Path, required=True, help="folder of <name>.geojson")
+    polygons.add_argument("--output", type=Path, required=True, help="receives the files")
+    polygons.add_argument("--format", choices=sorted(FORMATS), default="qupath")
+    polygons.add_argument(
+        "--tolerance", type=float, help="largest distance in pixels; by default 30 to 60 points a contour are left"
+    )
+    polygons.add_argument("--photographs", type=Path, help="the folder that inference read, for the files' names")
+    labels = commands.add_parser("labels", help="corrected polygons as labels, with the photographs, for training")
+    labels.add_argument("--polygons", type=Path, required=True, help="folder of the files, or one file")
     labels.add_argument("--photographs", type=Path, required=True, help="the folder that inference read")
-    labels.add_argument("--masks", type=Path, required=True, help="PNG masks that inference wrote, which tell the size")
+    labels.add_argument("--masks", type=Path, help="PNG masks that inference wrote, which tell the size")
     labels.add_argument("--output", type=Path, required=True, help="receives image/ and label/")
+    labels.add_argument("--format", choices=sorted(FORMATS), default="qupath")
+    labels.add_argument("--only", choices=("disc", "cup"), help="what was corrected, if the other was not")
+    labels.add_argument("--reader", help="who corrected: the labels go to label/READER/")
     curve = commands.add_parser("curve", help="number of corrected photographs against Dice on others")
     curve.add_argument("--data", type=Path, required=True, help="photographs and labels, which stand for corrections")
     curve.add_argument("--test", type=Path, required=True, help="photographs and labels that are scored")

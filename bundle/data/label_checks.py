@@ -21,12 +21,13 @@ __all__ = ["LabelFault", "check_labels", "cup_share", "label_fault"]
 
 logger = logging.getLogger(__name__)
 
-LabelFault = Literal["", "no_disc", "no_cup", "no_rim", "swapped"]
+LabelFault = Literal["", "no_disc", "no_cup", "no_rim", "swapped", "outside"]
 _WORDS: dict[LabelFault, str] = {
     "no_disc": "neither disc nor cup",
     "no_cup": "a disc without a cup",
     "no_rim": "a cup without a rim around it",
     "swapped": "a rim inside the cup, as if the two were swapped",
+    "outside": "a cup outside its disc",
 }
 
 
@@ -38,7 +39,8 @@ def label_fault(label: NDArray[np.uint8]) -> LabelFault:
 
     Returns:
         ``no_disc``: nothing is drawn; ``no_cup``: there is a rim alone; ``no_rim``: there is a cup alone; ``swapped``:
-        most of what borders on the background is cup, which is a notch at most where the label is right.
+        most of what borders on the background is cup, and most of what borders on the rim; ``outside``: most of the
+        cup's edge borders on the background, which is a notch at most where the label is right.
 
     Example:
         >>> label = np.zeros((9, 9), np.uint8)
@@ -49,13 +51,18 @@ def label_fault(label: NDArray[np.uint8]) -> LabelFault:
     found = ndimage.find_objects((label > 0).astype(np.uint8))
     if not found:
         return "no_disc"
-    part = label[found[0]]
+    # With a margin of background, where the picture has one; its own edge is none of the disc.
+    part = label[tuple(slice(max(axis.start - 1, 0), axis.stop + 1) for axis in found[0])]
     has_rim, has_cup = bool((part == 1).any()), bool((part == 2).any())
     if not (has_rim and has_cup):
         return "no_cup" if has_rim else "no_rim"
-    disc = part > 0
-    edge = disc & ~ndimage.binary_erosion(disc)
-    return "swapped" if (part[edge] == 2).mean() > 0.5 else ""
+    disc, rim, cup = part > 0, part == 1, part == 2
+    edge, rim_edge, cup_edge = (each & ~ndimage.binary_erosion(each, border_value=1) for each in (disc, rim, cup))
+    if not edge.any():
+        return ""
+    if cup[edge].mean() > 0.5 and ndimage.binary_dilation(cup)[rim_edge].mean() > 0.5:
+        return "swapped"
+    return "outside" if edge[cup_edge].mean() > 0.5 else ""
 
 
 def check_labels(items: Sequence[Mapping[str, Any]], label_format: str = "index") -> None:

@@ -133,7 +133,7 @@ class RandCupSized(RandomizableTransform, MapTransform):
 
     def __init__(
         self,
-        keys: KeysCollection,
+        keys: KeysCollection = ("image", "label"),
         label_key: str = "label",
         ratio_range: tuple[float, float] = (0.25, 0.85),
         max_change: float = 1.8,

@@ -23,6 +23,7 @@ from bundle.data.soft_labels import pooled
 from bundle.errors import CallError
 from bundle.losses.few_labels import FewLabelsLoss
 from bundle.networks.outputs import AdaptationOutput
+from bundle.transforms.disc_view import DiscLocation
 
 Y, X = np.mgrid[:64, :64] - 32
 
@@ -218,3 +219,56 @@ def test_of_one_structure_only_that_is_compared_with_what_the_model_drew(label, 
     dataset = labelled(label, drawn(20, 13))
     leave_out_unchanged(dataset, Draws(), lambda item: item)
     assert [item["name"] for item in dataset.data] == (["0", "1"] if kept else ["1"])
+
+
+def off_centre(turns=0, mirrored=False):
+    """A disc in the upper left of the picture, turned."""
+    label = np.zeros((64, 64), np.uint8)
+    label[:40, :40] = drawn()[12:52, 12:52]
+    label = np.roll(label, (-10, 3), axis=(0, 1)) * (np.hypot(X, Y) < 60)
+    return np.ascontiguousarray(np.rot90(label.T if mirrored else label, turns)).astype(np.uint8)
+
+
+class DrawsOffCentre(nn.Module):
+    def forward(self, x):
+        label = torch.from_numpy(off_centre().astype(np.int64))
+        return nn.functional.one_hot(label, 3).permute(2, 0, 1)[None].float().expand(len(x), -1, -1, -1)
+
+
+@pytest.mark.parametrize(("turns", "mirrored"), [(1, False), (2, False), (3, False), (0, True), (1, True)])
+def test_a_crop_s_label_that_fits_only_when_turned_is_left_out(turns, mirrored, told):
+    corrected, elsewhere = (np.roll(off_centre(), pixels, axis=0) for pixels in (2, 12))
+    dataset = labelled(off_centre(turns, mirrored), corrected, elsewhere)
+    leave_out_unchanged(dataset, DrawsOffCentre(), lambda item: item)
+    assert [item["name"] for item in dataset.data] == ["1", "2"]
+    assert "the label of 0 is left out: turned or mirrored it would fit" in told.text
+
+
+def test_a_photograph_s_label_that_lies_on_the_disc_only_when_turned_is_left_out(tmp_path, told):
+    good, turned, stranger = (np.zeros((64, 96), np.uint8) for _ in range(3))
+    good[8:24, 70:86], good[12:20, 74:82] = 1, 2
+    turned[...] = good[::-1, ::-1]
+    stranger[40:56, 70:86], stranger[44:52, 74:82] = 1, 2
+    stranger = np.roll(stranger, -30, axis=1)
+    for name, label in (("good", good), ("turned", turned), ("stranger", stranger)):
+        for kind, pixels in (("image", np.full((64, 96, 3), 90, np.uint8)), ("label", label)):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / kind / f"{name}.png")
+
+    def locate(image):
+        assert image.shape == (3, 96, 64)
+        return DiscLocation(78, 16, 18, confidence=0.95)
+
+    found = corrected_photographs(tmp_path, locate=locate)
+    assert sorted(structures(found)) == ["good", "stranger"]
+    assert "the label of turned is left out: turned or mirrored" in told.text
+    unsure = corrected_photographs(tmp_path, locate=lambda image: DiscLocation(78, 16, 18, confidence=0.5))
+    assert len(unsure) == 3
+
+
+def test_a_cup_outside_its_disc_is_named_and_left_out(tmp_path, told):
+    outside = np.zeros((64, 64), np.uint8)
+    outside[10:30, 10:30], outside[40:50, 40:50] = 1, 2
+    write(tmp_path, good=drawn(), outside=outside)
+    assert list(structures(corrected_photographs(tmp_path))) == ["good"]
+    assert "the label of outside is left out: its cup lies outside its disc" in told.text

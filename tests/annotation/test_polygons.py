@@ -5,10 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bundle.annotation.polygons import label_of, polygons_of
+from bundle.annotation import qupath
+from bundle.annotation.regions import label_of_regions, regions_of
 from bundle.errors import UnreadablePhotographError
 from bundle.synthetic.phantoms.photographs import make_crop
 from tests.annotation.geojson import feature, save, square
+
+
+def polygons_of(label):
+    return qupath.geojson_of(regions_of(label))
+
+
+def label_of(path, shape):
+    (drawing,) = qupath.read(path)
+    if drawing.fault is not None:
+        raise drawing.fault
+    return label_of_regions(drawing.regions, shape, path)
 
 
 @pytest.mark.parametrize("size", [(90, 60), (61, 93)])

@@ -14,12 +14,14 @@ from bundle.errors import CallError
 from bundle.synthetic.phantoms.photographs import write_dataset
 from tests.annotation.geojson import feature, save, square
 
+EXACT = ["--tolerance", "0"]
+
 
 @pytest.fixture
 def exported(tmp_path):
     """Photographs, their labels in the place of masks, and polygons of them."""
     write_dataset(tmp_path / "in", 3, kind="crop", size=(80, 64), seed=40)
-    main(["polygons", "--masks", str(tmp_path / "in" / "label"), "--output", str(tmp_path / "polygons")])
+    main(["polygons", "--masks", str(tmp_path / "in" / "label"), "--output", str(tmp_path / "polygons"), *EXACT])
     return tmp_path
 
 

@@ -31,12 +31,21 @@ def swapped() -> np.ndarray:
     return np.array([0, 2, 1], np.uint8)[right()]
 
 
+def outside(cup=12) -> np.ndarray:
+    """The cup beside the disc, which it touches at most."""
+    label = np.zeros((40, 50), np.uint8)
+    label[8:32, 6:26] = 1
+    label[14 : 14 + cup, 26 : 26 + cup] = 2
+    return label
+
+
 LABELS = {
     "": right(),
     "no_disc": np.zeros((40, 50), np.uint8),
     "no_cup": np.minimum(right(), 1),
     "no_rim": 2 * (right() > 0).astype(np.uint8),
     "swapped": swapped(),
+    "outside": outside(),
 }
 
 
@@ -55,6 +64,14 @@ def lines(caplog) -> list[str]:
 @pytest.mark.parametrize("fault", LABELS)
 def test_each_fault_is_known(fault):
     assert label_fault(LABELS[fault]) == fault
+
+
+@pytest.mark.parametrize("cup", [4, 20, 24])
+def test_a_cup_beside_the_disc_is_outside_whatever_its_size(cup):
+    assert label_fault(outside(cup)) == "outside"
+    apart = np.roll(outside(cup), 0)
+    apart[:, 24:26] = 0
+    assert label_fault(apart) == "outside"
 
 
 @pytest.mark.parametrize("turned", [False, True])

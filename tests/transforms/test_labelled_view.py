@@ -45,3 +45,18 @@ def test_a_crop_stays_as_it_is():
     label = circle(100, 100, 50, 50, 60, 60)
     view = LabelledDiscViewd(("image", "label"), 100, view="auto", mode=("bilinear", "nearest"), locate=lambda _: None)
     assert torch.equal(view({"image": label.expand(3, -1, -1), "label": label})["label"], label)
+
+
+@pytest.mark.parametrize(
+    ("searched", "share"),
+    [(DiscLocation(222, 58, 90, 0.9), 0.65 * 40 / 90), (None, 0.65 / 2), (DiscLocation(50, 50, 90, 0.9), 0.65 / 2)],
+)
+def test_of_a_cup_alone_the_view_is_that_of_the_disc_around_it(searched, share):
+    view = LabelledDiscViewd(
+        ("image", "label"), 64, view="photograph", mode=("bilinear", "nearest"), locate=lambda _: searched
+    )
+    label = circle(300, 200, 220, 60, 40, 40)
+    seen = view({"image": label.expand(3, -1, -1) * 255, "label": label, "structures": "cup"})
+    cup = labelled_disc(seen["label"])
+    assert cup is not None
+    assert cup.diameter / 64 == pytest.approx(share, abs=0.03)
