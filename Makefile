@@ -9,7 +9,7 @@ LABEL ?= .venv-label
 DEPLOY ?= .venv-deploy
 
 .DELETE_ON_ERROR:
-.PHONY: help demo adapt test lint docs format benchmark release label-server test-label test-deploy clean
+.PHONY: help demo adapt test lint docs format benchmark release label-server test-label test-deploy test-zoo clean
 
 help:
 	@echo "make demo                     segment sample photographs and show where the report is"
@@ -19,6 +19,7 @@ help:
 	@echo "make label-server STUDIES=dir MONAI Label with the model in it, on loopback (PORT=n, MODELS='adapted/model.pt ...')"
 	@echo "make test-label               that server, asked over REST and with its client"
 	@echo "make test-deploy              the example application of MONAI Deploy"
+	@echo "make test-zoo                 the release's style by the tools of MONAI's model zoo"
 	@echo "make benchmark DATA=dir       the tables and figures of the benchmark (QUICK=1: a small version, in output)"
 	@echo "make release                  the bundle as a versioned zip in dist/, from the last commit"
 
@@ -37,6 +38,10 @@ $(VENV)/ready-docs: $(VENV)/ready
 
 $(VENV)/ready-benchmark: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[benchmark]'
+	@touch $@
+
+$(VENV)/ready-zoo: $(VENV)/ready-test
+	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[zoo]'
 	@touch $@
 
 $(LABEL)/ready: pyproject.toml requirements-label.lock
@@ -99,6 +104,10 @@ label-server: $(LABEL)/ready
 # The readers of photographs run here with other versions of NumPy and pydicom, so their tests do too.
 test-label: $(LABEL)/ready
 	$(LABEL)/bin/python -m pytest tests/integration/test_label_server.py tests/robustness/test_label_load.py tests/data
+
+# Import order, layout and lint of the release by the tools and settings of MONAI's model zoo.
+test-zoo: $(VENV)/ready-zoo
+	$(BIN)/python -m pytest tests/integration/test_zoo.py
 
 test-deploy: $(DEPLOY)/ready
 	$(DEPLOY)/bin/python -m pytest tests/integration/test_deploy.py

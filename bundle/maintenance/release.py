@@ -20,6 +20,7 @@ __all__ = ["MAX_BYTES", "NAME", "PACKED", "pack", "version"]
 NAME = "optic_disc_cup_segmentation"
 PACKED = (
     "CHANGELOG.md",
+    "CITATION.cff",
     "CONTRIBUTING.md",
     "LICENSE",
     "Makefile",
