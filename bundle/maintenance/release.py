@@ -31,6 +31,7 @@ PACKED = (
     "models",
     "pyproject.toml",
     "requirements-deploy.lock",
+    "requirements-federated.lock",
     "requirements-label.lock",
     "requirements.lock",
     "scripts/demo_input.py",
