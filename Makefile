@@ -7,9 +7,10 @@ FUNDUS := $(BIN)/fundus
 LABEL ?= .venv-label
 # MONAI Deploy's SDK brings 1 GB of libraries for GPUs, and holds gRPC and ml-dtypes below those versions.
 DEPLOY ?= .venv-deploy
+FEDERATED ?= .venv-federated
 
 .DELETE_ON_ERROR:
-.PHONY: help demo adapt test lint docs format benchmark release label-server test-label test-deploy clean
+.PHONY: help demo adapt test lint docs format benchmark release label-server test-label test-deploy test-zoo federated-demo test-federated clean
 
 help:
 	@echo "make demo                     segment sample photographs and show where the report is"
@@ -19,6 +20,9 @@ help:
 	@echo "make label-server STUDIES=dir MONAI Label with the model in it, on loopback (PORT=n, MODELS='adapted/model.pt ...')"
 	@echo "make test-label               that server, asked over REST and with its client"
 	@echo "make test-deploy              the example application of MONAI Deploy"
+	@echo "make federated-demo           two made-up hospitals train one model with NVFlare, on loopback"
+	@echo "make test-federated           the same in small, and a hospital without photographs"
+	@echo "make test-zoo                 the release's style by the tools of MONAI's model zoo"
 	@echo "make benchmark DATA=dir       the tables and figures of the benchmark (QUICK=1: a small version, in output)"
 	@echo "make release                  the bundle as a versioned zip in dist/, from the last commit"
 
@@ -39,6 +43,10 @@ $(VENV)/ready-benchmark: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[benchmark]'
 	@touch $@
 
+$(VENV)/ready-zoo: $(VENV)/ready-test
+	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[zoo]'
+	@touch $@
+
 $(LABEL)/ready: pyproject.toml requirements-label.lock
 	$(PYTHON) -m venv $(LABEL)
 	$(LABEL)/bin/python -m pip install --quiet -c requirements-label.lock -e '.[label,test]'
@@ -47,6 +55,11 @@ $(LABEL)/ready: pyproject.toml requirements-label.lock
 $(DEPLOY)/ready: pyproject.toml requirements-deploy.lock
 	$(PYTHON) -m venv $(DEPLOY)
 	$(DEPLOY)/bin/python -m pip install --quiet -c requirements-deploy.lock -e '.[deploy]' pytest pytest-timeout
+	@touch $@
+
+$(FEDERATED)/ready: pyproject.toml requirements-federated.lock
+	$(PYTHON) -m venv $(FEDERATED)
+	$(FEDERATED)/bin/python -m pip install --quiet -c requirements-federated.lock -e '.[federated]' pytest pytest-timeout
 	@touch $@
 
 demo: $(VENV)/ready
@@ -99,6 +112,17 @@ label-server: $(LABEL)/ready
 # The readers of photographs run here with other versions of NumPy and pydicom, so their tests do too.
 test-label: $(LABEL)/ready
 	$(LABEL)/bin/python -m pytest tests/integration/test_label_server.py tests/robustness/test_label_load.py tests/data
+
+# Import order, layout and lint of the release by the tools and settings of MONAI's model zoo.
+test-zoo: $(VENV)/ready-zoo
+	$(BIN)/python -m pytest tests/integration/test_zoo.py
+
+# Two made-up hospitals on loopback.
+federated-demo: $(FEDERATED)/ready
+	$(FEDERATED)/bin/python docs/how-to/federated_job.py
+
+test-federated: $(FEDERATED)/ready
+	$(FEDERATED)/bin/python -m pytest tests/integration/test_federated_job.py
 
 test-deploy: $(DEPLOY)/ready
 	$(DEPLOY)/bin/python -m pytest tests/integration/test_deploy.py

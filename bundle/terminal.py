@@ -124,7 +124,7 @@ class Terminal:
                 del steps["adaptation"]
             if count < FEW:
                 self.say(f"note: {count} photographs say little about a camera; {FEW} or more are better.")
-        work |= {step: 1.0 for step in ("training", "evaluation")}
+        work |= dict.fromkeys(("training", "evaluation"), 1.0)
         return Job(steps, work, self.say, begun=self.open_log)
 
     def sum_up(self) -> None:

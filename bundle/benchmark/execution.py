@@ -44,10 +44,7 @@ def run_all(runs: Sequence[Run], setup: Setup, workers: int) -> int:
         return 0
     failed, start = 0, time.perf_counter()
     context = multiprocessing.get_context("spawn")
-    with (
-        _one_thread_a_process(),
-        ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool,
-    ):
+    with _one_thread_a_process(), ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
         futures = {pool.submit(_attempt, run, setup): run for run in runs}
         for count, future in enumerate(as_completed(futures), start=1):
             run = futures[future]
@@ -97,9 +94,8 @@ def _attempt(run: Run, setup: Setup) -> str:
             os.dup2(log.fileno(), stream)
     try:
         result = perform(run, setup)
-    except BaseException as error:
+    except Exception as error:
         traceback.print_exc()
-        # A stage that cannot succeed raises SystemExit, which would end the worker.
         raise RuntimeError(f"{type(error).__name__}: {error}") from None
     finally:
         gc.collect()

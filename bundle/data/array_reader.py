@@ -27,9 +27,7 @@ class ArrayReader(PhotographReader):
         super().__init__()
         self.arrays = arrays
 
-    def get_data(  # type: ignore[override]
-        self, img: Sequence[str] | str
-    ) -> tuple[torch.Tensor, dict[str, Any]]:
+    def get_data(self, img: Sequence[str] | str) -> tuple[torch.Tensor, dict[str, Any]]:  # type: ignore[override]
         """As ``PhotographReader``; an array counts as a photograph that says nothing of the eye."""
         (name,) = ensure_tuple(img)
         if name not in self.arrays:

@@ -25,6 +25,7 @@ try:
             return tuple(get_decoder(syntax).available_plugins)
         except NotImplementedError:
             return ()
+
 except ImportError:
     # MONAI Label's own requirements hold pydicom below 3, whose arrays are still in the stored colour space.
     from pydicom.config import pixel_data_handlers

@@ -95,13 +95,12 @@ def _name(relative: str, level: int) -> str:
 
 def _printable(name: str) -> str:
     """The name fit for any file system and table: quotes, separators and what does not print become ``_``."""
-    printable = "".join(
-        "_"
-        if letter in _UNUSUAL or unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-        else letter
-        for letter in name
-    )
+    printable = "".join("_" if _does_not_print(letter) else letter for letter in name)
     return "_" if not printable.strip(" .") else printable
+
+
+def _does_not_print(letter: str) -> bool:
+    return letter in _UNUSUAL or unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 def _folded(name: str) -> str:

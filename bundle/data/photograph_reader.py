@@ -55,9 +55,7 @@ class PhotographReader(ImageReader):
         """The names in ``data``, still to be decoded (see the module's docstring for why)."""
         return tuple(str(name) for name in ensure_tuple(data))
 
-    def get_data(  # type: ignore[override]
-        self, img: Sequence[str] | str
-    ) -> tuple[torch.Tensor, dict[str, Any]]:
+    def get_data(self, img: Sequence[str] | str) -> tuple[torch.Tensor, dict[str, Any]]:  # type: ignore[override]
         """Decodes the photograph.
 
         Args:

@@ -61,10 +61,7 @@ class Job:
         global _job
         _job = self
         self._bar = tqdm(
-            total=1.0,
-            disable=self.disable,
-            leave=False,
-            bar_format="{percentage:3.0f} %|{bar:40}| {remaining} left",
+            total=1.0, disable=self.disable, leave=False, bar_format="{percentage:3.0f} %|{bar:40}| {remaining} left"
         )
         return self
 

@@ -56,4 +56,6 @@ class KeepFreedMemory:
         except (AttributeError, OSError, TypeError):
             return False
         thresholds = {self._MMAP_THRESHOLD: mmap_threshold, self._TRIM_THRESHOLD: trim_threshold}
-        return all([mallopt(name, value) for name, value in thresholds.items()])
+        # Both are set, though the first may fail.
+        taken = [mallopt(name, value) for name, value in thresholds.items()]
+        return all(taken)

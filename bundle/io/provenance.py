@@ -26,10 +26,7 @@ _OF_EVERY_MODULE = {*vars(torch.nn.Module()), "_version"}
 
 
 def fingerprint(
-    checkpoint: str | Path | None,
-    items: Sequence[Mapping[str, Any]],
-    *settings: Any,
-    keys: Sequence[str] = ("image",),
+    checkpoint: str | Path | None, items: Sequence[Mapping[str, Any]], *settings: Any, keys: Sequence[str] = ("image",)
 ) -> str:
     """Hash the weights' bytes, the photographs (name, file size, time of change) and the settings.
 

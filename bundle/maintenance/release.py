@@ -20,6 +20,7 @@ __all__ = ["MAX_BYTES", "NAME", "PACKED", "pack", "version"]
 NAME = "optic_disc_cup_segmentation"
 PACKED = (
     "CHANGELOG.md",
+    "CITATION.cff",
     "CONTRIBUTING.md",
     "LICENSE",
     "Makefile",
@@ -30,6 +31,7 @@ PACKED = (
     "models",
     "pyproject.toml",
     "requirements-deploy.lock",
+    "requirements-federated.lock",
     "requirements-label.lock",
     "requirements.lock",
     "scripts/demo_input.py",

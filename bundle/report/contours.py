@@ -16,15 +16,7 @@ from scipy import ndimage
 
 from bundle.morphometry.cup_disc import Borders, Contour
 
-__all__ = [
-    "CUP_COLOUR",
-    "DISC_COLOUR",
-    "HALO_COLOUR",
-    "HALO_WIDTH",
-    "Colour",
-    "draw_contours",
-    "place_contour",
-]
+__all__ = ["CUP_COLOUR", "DISC_COLOUR", "HALO_COLOUR", "HALO_WIDTH", "Colour", "draw_contours", "place_contour"]
 
 Colour = tuple[int, int, int]
 DISC_COLOUR: Colour = (0, 229, 255)

@@ -1,5 +1,8 @@
 """``report.html``, one page for readers."""
 
+# Markup has its own quotes.
+# flake8: noqa: B907
+
 from __future__ import annotations
 
 import base64
