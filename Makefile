@@ -7,9 +7,11 @@ FUNDUS := $(BIN)/fundus
 LABEL ?= .venv-label
 # MONAI Deploy's SDK brings 1 GB of libraries for GPUs, and holds gRPC and ml-dtypes below those versions.
 DEPLOY ?= .venv-deploy
+# Debian's Orthanc and the validators, unpacked and not installed.
+ARCHIVE ?= .archive
 
 .DELETE_ON_ERROR:
-.PHONY: help demo adapt test lint docs format benchmark release label-server test-label test-deploy clean
+.PHONY: help demo adapt test lint docs format benchmark release label-server test-label test-deploy test-archive clean
 
 help:
 	@echo "make demo                     segment sample photographs and show where the report is"
@@ -19,6 +21,7 @@ help:
 	@echo "make label-server STUDIES=dir MONAI Label with the model in it, on loopback (PORT=n, MODELS='adapted/model.pt ...')"
 	@echo "make test-label               that server, asked over REST and with its client"
 	@echo "make test-deploy              the example application of MONAI Deploy"
+	@echo "make test-archive             masks and reports to a real archive and back, on loopback (Debian: unpacks Orthanc)"
 	@echo "make benchmark DATA=dir       the tables and figures of the benchmark (QUICK=1: a small version, in output)"
 	@echo "make release                  the bundle as a versioned zip in dist/, from the last commit"
 
@@ -102,6 +105,17 @@ test-label: $(LABEL)/ready
 
 test-deploy: $(DEPLOY)/ready
 	$(DEPLOY)/bin/python -m pytest tests/integration/test_deploy.py
+
+$(VENV)/ready-archive: $(VENV)/ready-test
+	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[archive]'
+	@touch $@
+
+# The validators run in the tests of masks and reports too, where they are skipped otherwise.
+test-archive: $(VENV)/ready-archive
+	$(BIN)/python scripts/archive_tools.py $(ARCHIVE)
+	FUNDUS_ARCHIVE_TOOLS="$(CURDIR)/$(ARCHIVE)/root" $(BIN)/python -m pytest tests/archive \
+		tests/integration/test_archive_server.py \
+		tests/report/test_mask_files.py tests/report/test_dicom_sr.py
 
 # Results and photographs (demo, output) stay.
 clean:
