@@ -8,9 +8,11 @@ LABEL ?= .venv-label
 # MONAI Deploy's SDK brings 1 GB of libraries for GPUs, and holds gRPC and ml-dtypes below those versions.
 DEPLOY ?= .venv-deploy
 FEDERATED ?= .venv-federated
+# Debian's Orthanc and the validators, unpacked and not installed.
+ARCHIVE ?= .archive
 
 .DELETE_ON_ERROR:
-.PHONY: help demo adapt test lint docs format benchmark release label-server test-label test-deploy test-zoo federated-demo test-federated clean
+.PHONY: help demo adapt test lint docs format benchmark release label-server test-label test-deploy test-zoo test-archive federated-demo test-federated clean
 
 help:
 	@echo "make demo                     segment sample photographs and show where the report is"
@@ -23,6 +25,7 @@ help:
 	@echo "make federated-demo           two made-up hospitals train one model with NVFlare, on loopback"
 	@echo "make test-federated           the same in small, and a hospital without photographs"
 	@echo "make test-zoo                 the release's style by the tools of MONAI's model zoo"
+	@echo "make test-archive             masks and reports to a real archive and back, on loopback (Debian: unpacks Orthanc)"
 	@echo "make benchmark DATA=dir       the tables and figures of the benchmark (QUICK=1: a small version, in output)"
 	@echo "make release                  the bundle as a versioned zip in dist/, from the last commit"
 
@@ -126,6 +129,17 @@ test-federated: $(FEDERATED)/ready
 
 test-deploy: $(DEPLOY)/ready
 	$(DEPLOY)/bin/python -m pytest tests/integration/test_deploy.py
+
+$(VENV)/ready-archive: $(VENV)/ready-test
+	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[archive]'
+	@touch $@
+
+# The validators run in the tests of masks and reports too, where they are skipped otherwise.
+test-archive: $(VENV)/ready-archive
+	$(BIN)/python scripts/archive_tools.py $(ARCHIVE)
+	FUNDUS_ARCHIVE_TOOLS="$(CURDIR)/$(ARCHIVE)/root" $(BIN)/python -m pytest tests/archive \
+		tests/integration/test_archive_server.py \
+		tests/report/test_mask_files.py tests/report/test_dicom_sr.py
 
 # Results and photographs (demo, output) stay.
 clean:

@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 
 import pydicom
+from pydicom import config
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
@@ -19,7 +20,7 @@ from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
 from bundle.data.spacing import PixelSpacing
 
-__all__ = ["header_text", "holds_no_image", "pixel_spacing"]
+__all__ = ["header_text", "holds_no_image", "is_image_class", "pixel_spacing"]
 
 
 def header_text(dataset: pydicom.Dataset, keyword: str) -> str:
@@ -71,6 +72,18 @@ def pixel_spacing(dataset: pydicom.Dataset) -> PixelSpacing:
     return PixelSpacing()
 
 
+def is_image_class(sop_class: str) -> bool:
+    """Whether objects of a SOP class are pictures, as far as the standard says; a private class may be anything.
+
+    Example:
+        >>> is_image_class("1.2.840.10008.5.1.4.1.1.77.1.5.1"), is_image_class("1.2.840.10008.5.1.4.1.1.66.4")
+        (True, False)
+    """
+    kind = UID(sop_class, validation_mode=config.IGNORE).name
+    # The standard calls every class that holds pictures an image or a video.
+    return not kind.endswith("Storage") or any(word in kind for word in ("Image", "Video"))
+
+
 def holds_no_image(path: Path) -> bool:
     """Whether a DICOM file says in its first bytes that it is a segmentation, a report or the like, and no image.
 
@@ -79,8 +92,6 @@ def holds_no_image(path: Path) -> bool:
         False
     """
     try:
-        kind = UID(str(read_file_meta_info(path).get("MediaStorageSOPClassUID") or "")).name
+        return not is_image_class(str(read_file_meta_info(path).get("MediaStorageSOPClassUID") or ""))
     except (OSError, InvalidDicomError, ValueError, AttributeError, KeyError, EOFError):
         return False
-    # The standard calls every class that holds pictures an image or a video; of a private class nothing is known.
-    return kind.endswith("Storage") and not any(word in kind for word in ("Image", "Video"))

@@ -22,7 +22,7 @@ from bundle.data.formats import DICOM_SUFFIXES, has_dicom_preamble
 from bundle.data.spacing import PixelSpacing
 from bundle.report.dicom_codes import coding_scheme
 
-__all__ = ["KEPT", "Filing"]
+__all__ = ["KEPT", "Filing", "series_of"]
 
 KEPT = (
     *("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex"),
@@ -140,6 +140,22 @@ class Filing:
             made[keyword] = DataElement(
                 tag_for_keyword(keyword) or 0, dictionary_VR(keyword), value, validation_mode=config.IGNORE
             )
+
+
+def series_of(sop_instance: str, model: str, keep_study: bool, kind: str) -> str:
+    """UID of the series in which a DICOM photograph's results lie.
+
+    Args:
+        sop_instance: UID of the photograph.
+        model: as in ``Filing.of``.
+        keep_study: likewise.
+        kind: a mask format or ``dicom_sr``.
+
+    Example:
+        >>> series_of("1.2.3", "model.pt", True, "dicom_sr") == series_of("1.2.4", "model.pt", True, "dicom_sr")
+        False
+    """
+    return _made_uid(sop_instance, model, str(keep_study), kind)
 
 
 def _header(source: Path, keep_study: bool) -> pydicom.Dataset:

@@ -89,7 +89,7 @@ def known_flags() -> set[str]:
 OF_OTHERS = {
     *("config_file", "meta_file", "logging_file", "bundle_root", "args_file", "tracking", "filepath", "net_id"),
     *("ckpt_file", "key_in_ckpt", "use_trace", "input_shape", "converter_kwargs", "standalone", "nproc_per_node"),
-    *("name", "url", "bundle_dir", "logdir", "host", "backend", "require", "no", "help", "index"),
+    *("name", "url", "bundle_dir", "logdir", "host", "backend", "require", "required", "no", "help", "index"),
     *("tracking_uri", "experiment_name", "run_name", "save_execute_config"),
 }
 """Flags of MONAI, torchrun, TensorBoard and others that pages show."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from bundle.report.dicom_sr import REPORT_FORMATS, check_report_format, structur
 from bundle.report.mask_files import write_mask
 from bundle.results import Segmentation
 from bundle.uncertainty.interval import Interval
+from tests.support.dicom_tools import errors_found, has_tool, run_tool
 from tests.support.ophthalmic import PATIENT, write_photograph
 
 MODEL = "the shipped model, model.pt (sha256 0123456789ab)"
@@ -207,21 +206,20 @@ def test_the_same_report_has_the_same_uid(label: np.ndarray, tmp_path: Path) -> 
     assert first.SeriesInstanceUID == other.SeriesInstanceUID
 
 
-@pytest.mark.skipif(not shutil.which("dciodvfy"), reason="dciodvfy is not installed (Debian: dicom3tools)")
+@pytest.mark.skipif(not has_tool("dciodvfy"), reason="dciodvfy is not installed (Debian: dicom3tools)")
 @pytest.mark.parametrize("source", ["photograph.dcm", "eye.png"])
 @pytest.mark.parametrize("mask_format", [None, "dicom_seg"])
 def test_a_validator_finds_no_error(label: np.ndarray, tmp_path: Path, source: str, mask_format: str | None) -> None:
     for shown in (label, label * np.uint8(0)):
         written(tmp_path, shown, source, mask_format=mask_format, keep_study=True)
-        said = subprocess.run(["dciodvfy", tmp_path / "report.dcm"], capture_output=True, text=True).stderr
-        assert [line for line in said.splitlines() if "Error" in line] == []
-        assert "ComprehensiveSR" in said
+        assert errors_found(tmp_path / "report.dcm") == []
+        assert "ComprehensiveSR" in run_tool("dciodvfy", tmp_path / "report.dcm").stderr
 
 
-@pytest.mark.skipif(not shutil.which("dsrdump"), reason="dsrdump is not installed (Debian: dcmtk)")
+@pytest.mark.skipif(not has_tool("dsrdump"), reason="dsrdump is not installed (Debian: dcmtk)")
 def test_dcmtk_reads_it_without_a_warning(label: np.ndarray, tmp_path: Path) -> None:
     written(tmp_path, label, mask_format="dicom_seg", keep_study=True)
-    said = subprocess.run(["dsrdump", tmp_path / "report.dcm"], capture_output=True, text=True)
+    said = run_tool("dsrdump", tmp_path / "report.dcm")
     assert (said.returncode, said.stderr) == (0, "")
     assert '"Vertical cup-to-disc ratio"' in said.stdout
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from pydicom.uid import UID, OphthalmicPhotography8BitImageStorage, Segmentation
 from bundle.errors import CallError
 from bundle.report.dicom_filing import KEPT, Filing
 from bundle.report.mask_files import MASK_SUFFIXES, check_mask_format, write_mask
+from tests.support.dicom_tools import errors_found, has_tool, run_tool
 from tests.support.ophthalmic import PATIENT, write_photograph
 
 
@@ -216,16 +215,15 @@ def test_a_photograph_of_a_makers_own_class(label: np.ndarray, source: Path, tmp
     assert references(mask) == {("1.2.3.4", photograph.file_meta.MediaStorageSOPInstanceUID)}
 
 
-@pytest.mark.skipif(not shutil.which("dciodvfy"), reason="dciodvfy is not installed (Debian: dicom3tools)")
+@pytest.mark.skipif(not has_tool("dciodvfy"), reason="dciodvfy is not installed (Debian: dicom3tools)")
 @pytest.mark.parametrize("keep_study", [False, True])
 @pytest.mark.parametrize("name", ["photograph.dcm", "a.png"])
 def test_a_validator_finds_no_error(
     label: np.ndarray, source: Path, tmp_path: Path, name: str, keep_study: bool
 ) -> None:
     written(label, tmp_path / "a.dcm", "dicom_seg", tmp_path / name, keep_study)
-    said = subprocess.run(["dciodvfy", tmp_path / "a.dcm"], capture_output=True, text=True).stderr
-    assert [line for line in said.splitlines() if "Error" in line] == []
-    assert "Segmentation" in said
+    assert errors_found(tmp_path / "a.dcm") == []
+    assert "Segmentation" in run_tool("dciodvfy", tmp_path / "a.dcm").stderr
 
 
 @pytest.mark.parametrize("mask_format", ["jpeg", "PNG", ""])

@@ -1,0 +1,1 @@
+"""An archive's photographs segmented, and masks and reports stored beside them."""
