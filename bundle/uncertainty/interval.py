@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bundle._root import BUNDLE_ROOT
 from bundle.errors import CallError
 
 __all__ = ["Interval", "RatioInterval", "spread_of"]
 
 
+_SHIPPED = BUNDLE_ROOT / "models" / "vcdr_interval.json"
 _REMEDY = "Make the calibration with python -m bundle.benchmark.intervals."
 
 
@@ -73,7 +75,7 @@ class RatioInterval:
         [0.505, 0.695]
     """
 
-    def __init__(self, calibration: str | Path, coverage: float = 0.9) -> None:
+    def __init__(self, calibration: str | Path = _SHIPPED, coverage: float = 0.9) -> None:
         try:
             content = json.loads(Path(calibration).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

@@ -24,8 +24,8 @@ _BRIGHT = 0.9
 """Quantile of the luminance that tells a view's brightness: that of the disc, which fills a third of the view."""
 _FULL = 250 / 255
 """From here on a channel is at its limit."""
-_DARK = 16
-"""Highest intensity of what lies outside a photograph's field of view."""
+_DARK, _DARKER = 16, 0.05
+"""What lies outside a photograph's field of view is darker than this, and than this share of the disc's intensity."""
 
 
 class Quality(NamedTuple):
@@ -79,7 +79,7 @@ class QualityLimits:
         ['overexposed']
     """
 
-    min_brightness: float = 0.2
+    min_brightness: float = 0.15
     max_overexposed: float = 0.1
     max_disc_cut: float = 0.05
     max_fundus_distance: float = 0.2
@@ -149,7 +149,11 @@ def cut_share(label: NDArray[np.uint8], photograph: NDArray[np.uint8] | None = N
     at_frame = np.ones(label.shape, dtype=bool)
     at_frame[1:-1, 1:-1] = False
     cut = outline & at_frame[window]
-    dark = np.zeros_like(part) if photograph is None else photograph[window].max(axis=-1) < _DARK
+    dark = np.zeros_like(part)
+    if photograph is not None:
+        level = photograph[window].max(axis=-1)
+        # In a dark photograph with much contrast the fundus itself reaches the values outside of others.
+        dark = level < min(_DARK, _DARKER * float(np.median(level[part])))
     if dark.any():
         # What is dark and reaches the window's border; a dark spot in the fundus does not.
         border = np.ones_like(dark)

@@ -85,6 +85,10 @@ def test_the_edge_of_the_field_of_view_cuts_a_disc_too_and_a_dark_spot_does_not(
     spotted = np.full((SIDE, SIDE, 3), 90, np.uint8)
     spotted[95:105, 136:144] = 3
     assert cut_share(label, spotted) == 0
+    # A dark fundus around a bright disc is no edge of the field of view.
+    harsh = np.full((SIDE, SIDE, 3), 12, np.uint8)
+    harsh[label > 0] = 220
+    assert cut_share(label, harsh) == 0
     assert math.isnan(cut_share(np.zeros_like(label)))
 
 
