@@ -23,7 +23,7 @@ from bundle.benchmark.results import PROFILE, RATIO, speed_file
 from bundle.benchmark.setup import Setup, chosen_photographs
 from bundle.stages import BUNDLE_ROOT, STAGES
 
-__all__ = ["measure_speed"]
+__all__ = ["measure_speed", "time_stage"]
 
 THREADS = 2
 
@@ -56,9 +56,9 @@ def _measure_command(recipe: str, common: Mapping[str, Any], setup: Setup) -> No
     if made_from(path, asked):
         return
     adaptation = {**common, "recipe": recipe, "output_dir": str(job), "config_file": setup.config_files(recipe)}
-    seconds, memory = _timed("adaptation", adaptation)
+    seconds, memory = time_stage("adaptation", adaptation)
     segmentation = {**common, "checkpoint": str(job / "model.pt"), "output_dir": str(job)}
-    inference_s, inference_gib = _timed("inference", segmentation)
+    inference_s, inference_gib = time_stage("inference", segmentation)
     count = len(chosen_photographs(common["dataset_dir"], most=setup.images))
     speed = {"photographs": count, "seconds": seconds, "peak_gib": memory, "asked": asked, **setup.provenance}
     write_json(path, speed | {"inference_s": inference_s, "inference_gib": inference_gib})
@@ -90,8 +90,16 @@ def _job(setup: Setup) -> Path:
     return setup.output / "speed" / "job"
 
 
-def _timed(name: str, overrides: Mapping[str, Any]) -> tuple[float, float]:
-    """Wall seconds and peak memory (GiB) of a stage, run as a command with two threads.
+def time_stage(
+    name: str, overrides: Mapping[str, Any], checkout: Path = BUNDLE_ROOT, threads: int = THREADS
+) -> tuple[float, float]:
+    """Wall seconds and peak memory (GiB) of a stage, run as a command.
+
+    Args:
+        name: of the stage.
+        overrides: keys of its config, ``config_file`` among them if it is not the stage's own.
+        checkout: folder of the bundle whose code and configs run.
+        threads: of PyTorch.
 
     Raises:
         CalledProcessError: the command failed.
@@ -102,10 +110,10 @@ def _timed(name: str, overrides: Mapping[str, Any]) -> tuple[float, float]:
     start = time.perf_counter()
     process = subprocess.Popen(
         command,
-        cwd=BUNDLE_ROOT,
+        cwd=checkout,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": str(THREADS)},
+        env={**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(checkout)},
     )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -27,7 +27,10 @@ OUTPUTS = {
     "refinement": _PSEUDO_LABELS,
     "adaptation": (*_TRAINING, *_PSEUDO_LABELS, "adaptation.json"),
     "evaluation": _SCORES,
-    "inference": ("masks", "overlays", "structured_reports", "report.csv", "measurements.csv", "report.html"),
+    "inference": (
+        *("masks", "overlays", "structured_reports"),
+        *("report.csv", "measurements.csv", "selection.csv", "report.html"),
+    ),
 }
 """What each stage writes to its output folder."""
 _TABLES = {

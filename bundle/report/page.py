@@ -39,6 +39,7 @@ def write_page(
     entries: Sequence[tuple[Segmentation, Pictures]],
     model: str,
     title: str,
+    to_correct: Sequence[str] = (),
 ) -> None:
     """Write the page, whole or not at all.
 
@@ -48,6 +49,7 @@ def write_page(
         entries: the same with their pictures; each is looked at once and not kept.
         model: which model drew the contours, in words.
         title: heading of the page.
+        to_correct: names of the photographs to correct first, for a reader who draws cups otherwise.
     """
     head, card, tail = re.split(r"<!-- /?card -->\n", Path(__file__).with_name("page.html").read_text("utf-8"))
     values = {
@@ -57,6 +59,7 @@ def write_page(
         "counts": "".join(_count(status, number) for status, number in count_statuses(results).items()),
         "filters": "\n".join(_filter(status) for status in STATUSES),
         "histogram": histogram_svg(results),
+        "to_correct": _to_correct(to_correct),
     }
     with (
         atomic_write(path) as temporary,
@@ -66,6 +69,17 @@ def write_page(
         for index in sorted(range(len(results)), key=lambda index: _need_of_review(results[index])):
             file.write(Template(card).substitute(_card(*entries[index])))
         file.write(Template(tail).substitute(values))
+
+
+def _to_correct(names: Sequence[str]) -> str:
+    if len(names) < 2:
+        return ""
+    listed = ", ".join(f"<b>{html_text(name)}</b>" for name in names)
+    return (
+        '<p class="correct">Do your readers draw cups otherwise? Correct these first, whose cups go from small to '
+        f"large, and adapt again with <code>--few_labels</code>: {listed} "
+        '(<a href="./selection.csv">selection.csv</a>).</p>'
+    )
 
 
 def _card(result: Segmentation, pictures: Pictures) -> dict[str, str]:

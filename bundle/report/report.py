@@ -12,7 +12,8 @@ from bundle.io.records import Records
 from bundle.report.page import write_page
 from bundle.report.pictures import Pictures
 from bundle.report.recorded import RecordedResults
-from bundle.report.tables import write_measurements_table, write_report_table
+from bundle.report.selection import chosen_to_correct
+from bundle.report.tables import write_measurements_table, write_report_table, write_selection_table
 from bundle.results import Segmentation, count_statuses, summary_line
 
 __all__ = ["Report", "write_report"]
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class Report:
-    """Makes ``report.csv``, ``measurements.csv`` and ``report.html`` when all photographs are done.
+    """Makes the three tables and ``report.html`` when all photographs are done.
 
     Args:
         output_dir: folder of the report.
@@ -75,5 +76,7 @@ def write_report(
     results = [result for result, _ in entries]
     write_report_table(folder / "report.csv", results)
     write_measurements_table(folder / "measurements.csv", results)
-    write_page(folder / "report.html", results, entries, model, title)
+    chosen = chosen_to_correct(results)
+    write_selection_table(folder / "selection.csv", chosen)
+    write_page(folder / "report.html", results, entries, model, title, [result.image for result in chosen])
     return count_statuses(results)

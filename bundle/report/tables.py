@@ -16,7 +16,7 @@ from bundle.io.files import atomic_write
 from bundle.morphometry.rims import Rims
 from bundle.results import Segmentation
 
-__all__ = ["COLUMNS", "RIM_COLUMNS", "write_measurements_table", "write_report_table"]
+__all__ = ["COLUMNS", "RIM_COLUMNS", "write_measurements_table", "write_report_table", "write_selection_table"]
 
 COLUMNS = (
     "image",
@@ -64,6 +64,8 @@ RIM_COLUMNS = (
     "norm_distance",
     "fundus_distance",
 )
+SELECTION_COLUMNS = ("rank", "image", "vcdr")
+"""Columns of ``selection.csv``."""
 _DECIMALS = {"vcdr": 4, "hcdr": 4, "area_cdr": 4, "disc_x": 2, "disc_y": 2, "disc_height_px": 2, "cup_height_px": 2}
 """Of each measurement."""
 
@@ -71,6 +73,14 @@ _DECIMALS = {"vcdr": 4, "hcdr": 4, "area_cdr": 4, "disc_x": 2, "disc_y": 2, "dis
 def write_report_table(path: Path, results: Iterable[Segmentation]) -> None:
     """Write ``report.csv``: a row for each photograph with its status and its cup-to-disc ratios."""
     _write_csv(path, COLUMNS, map(_report_cells, results))
+
+
+def write_selection_table(path: Path, chosen: Sequence[Segmentation]) -> None:
+    """Write ``selection.csv``: a row for each photograph that is worth correcting, the first one first."""
+    rows = (
+        [str(rank), _text(result.image), _number(result.measurements.vcdr, 4)] for rank, result in enumerate(chosen, 1)
+    )
+    _write_csv(path, SELECTION_COLUMNS, rows)
 
 
 def write_measurements_table(path: Path, results: Iterable[Segmentation]) -> None:

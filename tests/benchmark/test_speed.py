@@ -32,7 +32,7 @@ def commands(monkeypatch):
         Path(overrides["output_dir"]).mkdir(parents=True, exist_ok=True)
         return {"teacher": 1.0}
 
-    monkeypatch.setattr(speed, "_timed", lambda name, overrides: (run(name, **overrides), (3.0, 0.5))[1])
+    monkeypatch.setattr(speed, "time_stage", lambda name, overrides: (run(name, **overrides), (3.0, 0.5))[1])
     monkeypatch.setattr(speed, "stage", run)
     monkeypatch.setattr(speed, "profile_adaptation", lambda **overrides: run("profile", **overrides))
     monkeypatch.setattr(speed.torch, "set_num_threads", lambda threads: None)
@@ -68,7 +68,7 @@ def test_a_timed_command_gets_every_override_as_it_is(setup, tmp_path, monkeypat
         lambda command, **more: popen([sys.executable, tmp_path / "monai_stub.py", *command[3:]], **more),
     )
     overrides = {"items": Setup(tmp_path, tmp_path).items(), "view": "crop", "image_size": 256, "output_dir": "a b"}
-    seconds, gib = speed._timed("adaptation", overrides)
+    seconds, gib = speed.time_stage("adaptation", overrides)
     assert seconds > 0
     assert gib > 0
     read = json.loads(received.read_text())
@@ -77,4 +77,4 @@ def test_a_timed_command_gets_every_override_as_it_is(setup, tmp_path, monkeypat
 
 def test_a_command_that_fails_is_no_measurement(tmp_path):
     with pytest.raises(speed.subprocess.CalledProcessError):
-        speed._timed("adaptation", {"dataset_dir": str(tmp_path / "nowhere"), "output_dir": str(tmp_path / "out")})
+        speed.time_stage("adaptation", {"dataset_dir": str(tmp_path / "nowhere"), "output_dir": str(tmp_path / "out")})

@@ -13,7 +13,7 @@ from bundle.adaptation.recipes import Recipe
 from bundle.evaluation import scores
 from bundle.networks.unet import DiscCupUNet
 from bundle.networks.weights import save_weights
-from bundle.report.tables import COLUMNS, RIM_COLUMNS
+from bundle.report.tables import COLUMNS, RIM_COLUMNS, SELECTION_COLUMNS
 from bundle.settings import SETTINGS
 from bundle.stages import BUNDLE_ROOT, STAGES, run_stage
 from bundle.synthetic.phantoms.photographs import write_dataset
@@ -37,7 +37,12 @@ def test_the_reference_of_keys_is_up_to_date():
 
 @pytest.mark.parametrize(
     ("table", "columns"),
-    [("report.csv", COLUMNS), ("measurements.csv", RIM_COLUMNS), ("metrics.csv", scores.COLUMNS)],
+    [
+        ("report.csv", COLUMNS),
+        ("measurements.csv", RIM_COLUMNS),
+        ("selection.csv", SELECTION_COLUMNS),
+        ("metrics.csv", scores.COLUMNS),
+    ],
 )
 def test_every_column_is_described_in_its_order(table, columns):
     assert described(table) == list(columns)

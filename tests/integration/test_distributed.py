@@ -243,7 +243,7 @@ def test_inference_writes_the_files_of_one_process(target, checkpoint, processes
     assert [result["status"] for result in (one, *results)] == [1, 1, 1]
     files = sorted(path.relative_to(tmp_path / "1") for path in (tmp_path / "1").rglob("*") if path.is_file())
     assert files == sorted(path.relative_to(tmp_path / "2") for path in (tmp_path / "2").rglob("*") if path.is_file())
-    assert len(files) == 2 * 7 + 3 + 2
+    assert len(files) == 2 * 7 + 4 + 2
     for name in files:
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
     assert [row["image"] for row in rows(tmp_path / "2" / "report.csv")] == sorted(
@@ -262,7 +262,7 @@ def test_a_killed_process_ends_inference_and_the_next_run_finishes_it(target, ch
     assert 2 <= len(done) < 7
     processes(run_stage, "inference", target, tmp_path / "cut", **common)
     assert all(path.stat().st_mtime_ns == time for path, time in done.items())
-    for name in ("report.csv", "measurements.csv", "report.html"):
+    for name in ("report.csv", "measurements.csv", "selection.csv", "report.html"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 

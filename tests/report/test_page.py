@@ -270,6 +270,7 @@ def test_nothing_temporary_stays(report: Path) -> None:
         "measurements.csv",
         "report.csv",
         "report.html",
+        "selection.csv",
     ]
 
 
@@ -289,7 +290,12 @@ def test_a_failure_leaves_the_old_page_whole(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(OSError, match="disk full"):
         write_report(tmp_path, list(ENTRIES.values()))
     assert page.read_text("utf-8") == "old"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["measurements.csv", "report.csv", "report.html"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "measurements.csv",
+        "report.csv",
+        "report.html",
+        "selection.csv",
+    ]
 
 
 @pytest.mark.parametrize("name", ["x" * 300 + ".png", "odd \udce9.png", "new\nline.png"])
