@@ -131,15 +131,21 @@ test-deploy: $(DEPLOY)/ready
 	$(DEPLOY)/bin/python -m pytest tests/integration/test_deploy.py
 
 $(VENV)/ready-archive: $(VENV)/ready-test
-	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[archive]'
+	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[archive,readers]'
+	@touch $@
+
+# pydicom-seg holds pydicom and NumPy below the versions in requirements.lock.
+$(ARCHIVE)/ready: $(VENV)/ready-archive scripts/archive_tools.py
+	$(BIN)/python scripts/archive_tools.py $(ARCHIVE)
+	$(PYTHON) -m venv $(ARCHIVE)/pydicom-seg
+	$(ARCHIVE)/pydicom-seg/bin/python -m pip install --quiet 'pydicom-seg==0.4.1' 'pydicom<3' 'setuptools<80'
 	@touch $@
 
 # The validators run in the tests of masks and reports too, where they are skipped otherwise.
-test-archive: $(VENV)/ready-archive
-	$(BIN)/python scripts/archive_tools.py $(ARCHIVE)
-	FUNDUS_ARCHIVE_TOOLS="$(CURDIR)/$(ARCHIVE)/root" $(BIN)/python -m pytest tests/archive \
-		tests/integration/test_archive_server.py \
-		tests/report/test_mask_files.py tests/report/test_dicom_sr.py
+test-archive: $(ARCHIVE)/ready
+	FUNDUS_ARCHIVE_TOOLS="$(CURDIR)/$(ARCHIVE)/root" FUNDUS_PYDICOM_SEG="$(CURDIR)/$(ARCHIVE)/pydicom-seg/bin/python" \
+		$(BIN)/python -m pytest tests/archive tests/integration/test_archive_server.py \
+		tests/integration/test_readers.py tests/report/test_mask_files.py tests/report/test_dicom_sr.py
 
 # Results and photographs (demo, output) stay.
 clean:
