@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from monai.bundle import ConfigParser
@@ -60,7 +61,7 @@ def _asked_of_recipe(run: Run, setup: Setup) -> dict[str, Any]:
         # A new setting whose default is None, False or 0 does not change the results of old recipes. No target here has
         # more photographs than the limit of an epoch.
         "settings": {key: value for key, value in settings.items() if value and key != "photographs_per_epoch"},
-        "losses": {name: config["train"]["losses"][name] for name in settings["losses"]},
+        "losses": {name: _asked_of_loss(config["train"]["losses"][name], settings) for name in settings["losses"]},
         "augmentation": config["train"]["augmentations"][settings["augmentation"]],
     }
     if config is not CONFIG:
@@ -76,3 +77,8 @@ def _asked_of_recipe(run: Run, setup: Setup) -> dict[str, Any]:
             config["least_cup_shift"],
         ]
     return asked
+
+
+def _asked_of_loss(loss: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The loss's arguments; the number of visits counts only where the teacher takes several views."""
+    return {name: value for name, value in loss.items() if name != "visits" or settings["consensus"]}

@@ -36,7 +36,7 @@ class ClassBalancedLoss(nn.Module):
     teacher said when it was last seen, the current batch included. In the first epoch they are therefore means over the
     photographs seen so far. The published code fixes the means for an epoch, and makes an extra pass over the target
     before the first one. Where no pixel counts in a mean, w is 1 (the published code divides by 0). To save time, the
-    recipe runs 10 epochs at a constant rate. The norm statistics of both student and teacher are fixed.
+    recipe ``cbmt`` runs 10 epochs at a constant rate. The norm statistics of both student and teacher are fixed.
 
     The photographs' statistics are part of the state dict, in the order in which the photographs were first seen.
 
@@ -44,6 +44,9 @@ class ClassBalancedLoss(nn.Module):
         threshold: gamma, in (0, 1).
         bound_ratio: r, in (0, 1): how far from certain a pixel must be to count in the means; 1 would exclude all.
         calibrated: the classes of ``bundle.networks.nested_classes.CLASSES`` whose background is weighted.
+        visits: number of a photograph's last visits over which the teacher's probabilities are averaged, at least 1. A
+            teacher that looks at another view in each epoch (see ``ViewConsensus``) then gives nearly the mean of all
+            views. The photographs must not be moved between visits.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -60,7 +63,11 @@ class ClassBalancedLoss(nn.Module):
     """
 
     def __init__(
-        self, threshold: float = 0.75, bound_ratio: float = 0.2, calibrated: Sequence[str] = ("optic_cup",)
+        self,
+        threshold: float = 0.75,
+        bound_ratio: float = 0.2,
+        calibrated: Sequence[str] = ("optic_cup",),
+        visits: int = 1,
     ) -> None:
         super().__init__()
         if not 0 < threshold < 1:
@@ -70,12 +77,17 @@ class ClassBalancedLoss(nn.Module):
         unknown = sorted(set(calibrated) - set(CLASSES))
         if unknown:
             raise ValueError(f"calibrated names unknown classes {unknown}; there are {list(CLASSES)}.")
+        if visits < 1:
+            raise ValueError(f"visits must be at least 1, not {visits}.")
         self.threshold = threshold
         self.lower = bound_ratio * threshold
         self.upper = 1 - bound_ratio * (1 - threshold)
         self.calibrated = tuple(calibrated)
+        self.visits = visits
         # 2 x 2 x 2 per photograph: disc and cup; foreground and background; sum of the cross-entropy and pixel count.
         self._known: dict[str, torch.Tensor] = {}
+        # Per photograph the number of visits and the mean probabilities, in half precision to save memory.
+        self._answers: dict[str, tuple[int, torch.Tensor]] = {}
 
     def forward(self, output: AdaptationOutput, target: Mapping[str, Any]) -> torch.Tensor:
         """Scalar, at least 0; finite and differentiable even where no pixel exceeds the threshold.
@@ -90,6 +102,8 @@ class ClassBalancedLoss(nn.Module):
         if output.teacher is None:
             raise ValueError("the class-balanced loss needs a mean teacher: set the recipe's 'teacher'.")
         taught = log_odds(output.teacher.logits.detach())
+        if self.visits > 1:
+            taught = self._averaged(target["name"], taught.sigmoid()).logit(eps=1e-6)
         label = taught.sigmoid() > self.threshold
         self._remember(target["name"], taught, label)
         z = log_odds(output.logits)
@@ -109,6 +123,14 @@ class ClassBalancedLoss(nn.Module):
                     weights[c] = foreground / background
         return weights
 
+    def _averaged(self, names: Sequence[str], q: torch.Tensor) -> torch.Tensor:
+        for i, name in enumerate(names):
+            count, mean = self._answers.get(name, (0, q[i]))
+            count = min(count + 1, self.visits)
+            mean = mean.to(q)
+            self._answers[name] = (count, (mean + (q[i] - mean) / count).half())
+        return torch.stack([self._answers[name][1] for name in names]).to(q)
+
     def _remember(self, names: Sequence[str], taught: torch.Tensor, label: torch.Tensor) -> None:
         q = taught.sigmoid()
         # softplus(-z) = -log q and softplus(z) = -log(1 - q) do not overflow.
@@ -118,10 +140,15 @@ class ClassBalancedLoss(nn.Module):
         self._known |= dict(zip(names, sums.cpu(), strict=True))
 
     def get_extra_state(self) -> dict[str, Any]:
-        """The statistics of each photograph: ``names``, and ``sums`` (N x 2 x 2 x 2)."""
+        """What is known of each photograph: ``names`` and ``sums`` (N x 2 x 2 x 2); ``answers`` of its last visits."""
         empty = torch.zeros(0, 2, 2, 2, dtype=torch.float64)
-        return {"names": list(self._known), "sums": torch.stack(list(self._known.values())) if self._known else empty}
+        return {
+            "names": list(self._known),
+            "sums": torch.stack(list(self._known.values())) if self._known else empty,
+            "answers": {name: (count, mean.cpu()) for name, (count, mean) in self._answers.items()},
+        }
 
     def set_extra_state(self, state: Mapping[str, Any]) -> None:
         """Restore what ``get_extra_state`` returned."""
         self._known = dict(zip(state["names"], state["sums"].clone(), strict=True))
+        self._answers = {name: (count, mean.clone()) for name, (count, mean) in state.get("answers", {}).items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -55,9 +55,9 @@ class ViewConsensus(Inferer):
     Args:
         flips: for each flip the flipped axes, 2 for x and 3 for y; an empty list leaves the photograph as it is.
         zooms: magnifications, above 0; every flip is combined with every zoom.
-        drawn: number of views, drawn anew for each photograph in each epoch, that a consensus takes; None for all. Over
-            the epochs of a training the mean is that of all views, at the price of a few. Which ones they are depends
-            on the photograph's name and on PyTorch's seed (see ``EpochSeed``), so that it is the same in any number of
+        drawn: number of views, others in each epoch, that a consensus takes; None for all. The photographs take turns
+            through all views, each from another start. Which ones they are depends on the photograph's name and on
+            PyTorch's seed, which ``EpochSeed`` raises by one with each epoch, so that it is the same in any number of
             processes, and in a run that was interrupted.
 
     Raises:
@@ -113,8 +113,9 @@ class ViewConsensus(Inferer):
             return
         if names is None:
             raise ValueError("drawing views needs the photographs' names.")
-        draws = [random.Random(f"{torch.initial_seed()} {name}").sample(self.views, self.drawn) for name in names]
-        yield from zip(*draws, strict=True)
+        first = [torch.initial_seed() * self.drawn + zlib.crc32(name.encode()) for name in names]
+        for turn in range(self.drawn):
+            yield [self.views[(start + turn) % len(self.views)] for start in first]
 
     def __call__(  # type: ignore[override]
         self, inputs: torch.Tensor, network: nn.Module, *_: Any, names: Sequence[str] | None = None, **__: Any

@@ -196,3 +196,41 @@ def test_an_empty_state_survives_too():
     loss.load_state_dict(ClassBalancedLoss().state_dict())
     assert loss.get_extra_state()["names"] == []
     assert loss.background_weights().tolist() == [1, 1]
+
+
+def test_answers_of_the_last_visits_are_averaged_as_probabilities():
+    loss = ClassBalancedLoss(visits=3)
+    student = 2 * random(1, 3, WIDTH, HEIGHT, seed=9)
+    taught = [2 * random(1, 3, WIDTH, HEIGHT, seed=s) for s in range(5)]
+    mean = None
+    for visit, logits in enumerate(taught):
+        p = logits.softmax(dim=1)
+        # The mean of the first three visits, then one that forgets the oldest slowly.
+        mean = p if mean is None else mean + (p - mean) / min(visit + 1, 3)
+        found = loss(output_of_logits(student, logits), {"name": ["a"]})
+        averaged = ClassBalancedLoss()(output_of_logits(student, mean.log()), {"name": ["a"]})
+        assert found.item() == pytest.approx(averaged.item(), rel=2e-3)
+    unlike = ClassBalancedLoss()(output_of_logits(student, taught[-1]), {"name": ["a"]})
+    assert abs(found.item() - unlike.item()) > 0.01
+
+
+def test_each_photograph_has_its_own_answers_and_a_resumed_loss_goes_on_with_them():
+    student, first, second = (2 * random(2, 3, WIDTH, HEIGHT, seed=s) for s in (1, 2, 3))
+    loss, alone = ClassBalancedLoss(visits=4), ClassBalancedLoss(visits=4)
+    loss(output_of_logits(student, first), {"name": ["a", "b"]})
+    for row, name in enumerate("ab"):
+        alone(output_of_logits(student[row : row + 1], first[row : row + 1]), {"name": [name]})
+    file = io.BytesIO()
+    torch.save(loss.state_dict(), file)
+    file.seek(0)
+    resumed = ClassBalancedLoss(visits=4)
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    swapped = output_of_logits(student.flip(0), second.flip(0))
+    found = loss(output_of_logits(student, second), {"name": ["a", "b"]})
+    assert resumed(swapped, {"name": ["b", "a"]}).item() == pytest.approx(found.item(), rel=1e-6)
+    assert alone(swapped, {"name": ["b", "a"]}).item() == pytest.approx(found.item(), rel=1e-6)
+
+
+def test_there_is_at_least_one_visit():
+    with pytest.raises(ValueError, match="visits must be at least 1, not 0"):
+        ClassBalancedLoss(visits=0)
