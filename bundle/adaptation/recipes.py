@@ -61,7 +61,7 @@ class Recipe:
         >>> config = json.loads((BUNDLE_ROOT / "configs" / "adapt.json").read_text())
         >>> recipe = choose_recipe(config["recipes"], "plus", config["recipe_defaults"])
         >>> recipe.epochs(batches=2), recipe.epochs(batches=12)
-        (20, 4)
+        (26, 5)
     """
 
     statistics: float

@@ -83,7 +83,7 @@ def test_a_killed_run_continues_to_the_same_files(folder, checkpoint, seen, tmp_
     assert run_stage("inference", output_dir=str(tmp_path / "whole"), **settings) == 1
     assert seen == [*"012345"]
     whole = files_in(tmp_path / "whole")
-    assert len(whole) == 6 + 6 + 3
+    assert len(whole) == 6 + 6 + 4
     cut = tmp_path / "cut"
     kill_after(3, output_dir=str(cut), **settings)
     assert len(list((cut / ".inference").iterdir())) == 3

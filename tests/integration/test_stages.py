@@ -320,7 +320,6 @@ def test_masks_land_where_the_disc_is(checkpoint, tmp_path):
         ("inference", {"view": "sideways"}, "sideways"),
         ("inference", {"mask_format": "jpeg"}, "jpeg"),
         ("inference", {"report_format": "pdf"}, "pdf"),
-        ("inference", {"keep_study": "yes, please"}, "keep_study"),
         ("adapt", {"recipe": "magic"}, "magic"),
         ("evaluate", {"dataset_dir": "unlabelled"}, "label"),
         ("train", {"dataset_dir": "unlabelled"}, "label"),

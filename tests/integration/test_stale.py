@@ -56,7 +56,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "refinement": EVERYWHERE | REFINING,
     "adaptation": EVERYWHERE
     | REFINING
-    | {"recipe": "dpl", "loss_limit": 1e-9, "collapse": 0.99, "least_disc": 0.9}
+    | {"recipe": "dpl", "measured_photographs": 1, "loss_limit": 1e-9, "collapse": 0.99, "least_disc": 0.9}
     | {"recipes#grad_cl#learning_rate": 0.01, "recipes#grad_cl#max_epochs": 3, "recipes#grad_cl#trainable": "all"}
     | {"train#losses#separation#margin": 0.5, "train#optimizer#betas": [0.5, 0.9]}
     | {"train#augmentations#strong": []},
@@ -71,7 +71,7 @@ NEUTRAL = {"bundle_root", "output_dir", "model_file", "quiet", "device", "num_wo
 NEUTRAL |= {"track_photographs", "track_interval"}
 OF_OTHER_RECIPES = {"source_cup_share", "least_cup_shift"}
 # Corrected photographs are tried in test_few_labels.
-OF_OTHER_RECIPES |= {"few_labels", "label_format"}
+OF_OTHER_RECIPES |= {"few_labels", "label_format", "reader"}
 # DICOM files bear the time at which they were made; test_resume tries these.
 OF_OTHER_RECIPES |= {"report_format", "keep_study"}
 

@@ -177,7 +177,7 @@ CURATED = [
     *_of(
         "bundle/morphometry/cup_disc.py",
         ("vcdr=cup_height / disc_height", "vcdr=cup_width / disc_width"),
-        ("np.count_nonzero(window == 2) / np.count_nonzero(window)", "np.count_nonzero(window == 2) / label.size"),
+        ("area_cdr=cup_area / disc_area", "area_cdr=cup_area / label.size"),
         ("float(pixels.mean() + start)", "float(np.median(pixels) + start)"),
         ("regions = (label[near] >= 1, label[near] == 2)", "regions = (label[near] == 1, label[near] == 2)"),
         ("[contour + origin for contour in region_contours", "[contour for contour in region_contours"),
@@ -276,7 +276,7 @@ CURATED = [
         ("zoomed(probability.flip(flip) if flip else probability, 1 / zoom", "zoomed(probability, 1 / zoom"),
         ('if flip else probability, 1 / zoom, "border")', 'if flip else probability, zoom, "border")'),
         ("(found * reach).sum(dim=0) / reach.sum(dim=0).clamp(min=1)", "(found * reach).mean(dim=0)"),
-        ("network(view.flip(flip) if flip else view).softmax(dim=1)", "network(view.flip(flip) if flip else view)"),
+        ("network(_each(_seen, inputs, views)).softmax(dim=1)", "network(_each(_seen, inputs, views))"),
         ("torch.where(reach > 0, z, whole)", "z"),
     ),
     *_of(
