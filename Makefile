@@ -143,7 +143,7 @@ $(ARCHIVE)/ready: $(VENV)/ready-archive scripts/archive_tools.py
 
 # The validators run in the tests of masks and reports too, where they are skipped otherwise.
 test-archive: $(ARCHIVE)/ready
-	FUNDUS_ARCHIVE_TOOLS="$(CURDIR)/$(ARCHIVE)/root" FUNDUS_PYDICOM_SEG="$(CURDIR)/$(ARCHIVE)/pydicom-seg/bin/python" \
+	FUNDUS_ARCHIVE_TOOLS="$(abspath $(ARCHIVE))/root" FUNDUS_PYDICOM_SEG="$(abspath $(ARCHIVE))/pydicom-seg/bin/python" \
 		$(BIN)/python -m pytest tests/archive tests/integration/test_archive_server.py \
 		tests/integration/test_readers.py tests/report/test_mask_files.py tests/report/test_dicom_sr.py
 

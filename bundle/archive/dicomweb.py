@@ -60,6 +60,7 @@ class DicomWebArchive:
         # The watcher itself asks again, and says so.
         self._client.set_http_retry_params(retry=False)
         self.url = url
+        self._session = session
         self._filters = {"Modality": "OP"} | ({"StudyDate": f"{since}-"} if since else {})
 
     def photographs(self) -> Iterator[Found]:
@@ -79,7 +80,7 @@ class DicomWebArchive:
             found: the object.
             path: the file, overwritten if it is there.
         """
-        with _named_failures():
+        with self._request():
             dataset = self._client.retrieve_instance(
                 found.study, found.series, found.instance, media_types=(("application/dicom", "*"),)
             )
@@ -103,40 +104,42 @@ class DicomWebArchive:
         Args:
             path: its file.
         """
-        with _named_failures():
+        with self._request():
             answer = self._client.store_instances([pydicom.dcmread(path)])
         failed = answer.get("FailedSOPSequence") or ()
         if failed:
             raise ArchiveRefusedError(f"failure {int(failed[0].get('FailureReason') or 0):#06x}")
 
     def _search(self, **wanted: Any) -> list[Any]:
-        with _named_failures():
+        with self._request():
             return self._client.search_for_instances(**wanted)
+
+    @contextmanager
+    def _request(self) -> Iterator[None]:
+        """Turn what goes wrong with a request into the two kinds that a watcher knows.
+
+        Only the status is said: an archive's own words may hold what it says of a patient, and a URL holds UIDs that
+        the watcher's line names anyway.
+        """
+        requests, _ = optional_import("requests")
+        try:
+            yield
+        except requests.HTTPError as error:
+            status = error.response.status_code
+            if status in _LATER:
+                raise ArchiveAwayError(f"status {status}") from None
+            if status in (401, 403):
+                raise ArchiveAwayError(f"status {status}: it does not let this user in") from None
+            raise ArchiveRefusedError("it is gone" if status == 404 else f"status {status}") from None
+        except requests.RequestException as error:
+            raise ArchiveAwayError(type(error).__name__) from None
+        except (ValueError, pydicom.errors.InvalidDicomError) as error:
+            raise ArchiveRefusedError(f"an answer that cannot be read ({type(error).__name__})") from None
+        finally:
+            # Connections that are kept may be closed by the archive just when they are used again.
+            self._session.close()
 
 
 def _value(item: Any, tag: str) -> str:
     values = item.get(tag, {}).get("Value") or [""]
     return str(values[0])
-
-
-@contextmanager
-def _named_failures() -> Iterator[None]:
-    """Turn what goes wrong with a request into the two kinds that a watcher knows.
-
-    Only the status is said: an archive's own words may hold what it says of a patient, and a URL holds UIDs that the
-    watcher's line names anyway.
-    """
-    requests, _ = optional_import("requests")
-    try:
-        yield
-    except requests.HTTPError as error:
-        status = error.response.status_code
-        if status in _LATER:
-            raise ArchiveAwayError(f"status {status}") from None
-        if status in (401, 403):
-            raise ArchiveAwayError(f"status {status}: it does not let this user in") from None
-        raise ArchiveRefusedError("it is gone" if status == 404 else f"status {status}") from None
-    except requests.RequestException as error:
-        raise ArchiveAwayError(type(error).__name__) from None
-    except (ValueError, pydicom.errors.InvalidDicomError) as error:
-        raise ArchiveRefusedError(f"an answer that cannot be read ({type(error).__name__})") from None
