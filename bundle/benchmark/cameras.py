@@ -19,6 +19,7 @@ import json
 import math
 import os
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -230,7 +231,7 @@ def timing(file: Path) -> list[str]:
         f"{ours:.2f} s with measurements, overlays and page, {peer / ours:.1f} times as fast (medians of "
         f"{len(seconds['ours'])} turns)."
     )
-    return [text, ""]
+    return [*textwrap.wrap(text, 120), ""]
 
 
 def read_scores(folder: Path) -> Rows:
