@@ -43,6 +43,7 @@ _STEPS = {
 # Seconds a photograph, of which only the ratios matter: for the time that is left.
 _WORK = {"measuring before": 0.4, "refinement": 0.3, "measuring after": 0.15, "inference": 0.3}
 _EPOCH = 0.3
+_LOSSES = "monai.handlers.StatsHandler"
 _LINES = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
@@ -82,6 +83,9 @@ class Terminal:
             # MONAI's loggers have handlers of their own, which write to the terminal.
             logging.getLogger(name).handlers.clear()
             logging.getLogger(name).propagate = True
+        # MONAI gives this one a handler when it makes it, unless it is there already, and cuts it off from the root.
+        losses = logging.getLogger(_LOSSES)
+        losses.handlers[:], losses.propagate = [self._memory], False
         root.setLevel(logging.INFO)
         logging.captureWarnings(True)
         try:
@@ -91,6 +95,7 @@ class Terminal:
             if self._memory.target is not None:
                 self._memory.flush()
                 self._memory.target.close()
+            losses.handlers.clear()
             root.handlers[:], root.level = before[0], before[1]
 
     def open_log(self) -> None:

@@ -52,6 +52,16 @@ def test_adapting_is_a_line_a_step_and_at_the_end_what_to_do(folders, capsys):
     )
 
 
+def test_the_loss_of_an_epoch_goes_to_the_log_alone(folders, capsys):
+    # As in a process that has not trained yet.
+    logging.getLogger().manager.loggerDict.pop("monai.handlers.StatsHandler", None)
+    assert fundus.main(["adapt", *folders, "--recipe", "tent", "--image_size", "64"]) == 1
+    shown = capsys.readouterr()
+    assert "Epoch" not in shown.out + shown.err
+    log = (Path(folders[1]) / "fundus.log").read_text(encoding="utf-8")
+    assert log.count("loss_entropy") == 2
+
+
 def test_a_wrong_call_leaves_no_log(folders, tmp_path):
     with pytest.raises(CallError, match="recipe"):
         fundus.main(["adapt", *folders, "--recipe", "bnn"])
