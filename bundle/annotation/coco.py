@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.annotation.regions import UNREADABLE, Drawing, Region, as_ring, not_readable, regions_of, structure_named
+from bundle.annotation.regions import (
+    UNREADABLE,
+    Drawing,
+    Region,
+    as_ring,
+    files_of,
+    not_readable,
+    regions_of,
+    structure_named,
+)
 from bundle.errors import CallError, UnreadablePhotographError
 from bundle.io.files import atomic_write
 from bundle.networks.nested_classes import CLASSES
@@ -73,8 +82,7 @@ def read(source: Path) -> list[Drawing]:
     Raises:
         CallError: a file is not of this form at all.
     """
-    paths = [source] if source.is_file() else sorted(source.glob("*.json"))
-    return [drawing for path in paths for drawing in _drawings_in(path)]
+    return [drawing for path in files_of(source, ".json") for drawing in _drawings_in(path)]
 
 
 def _drawings_in(path: Path) -> list[Drawing]:

@@ -14,6 +14,7 @@ from bundle.annotation.regions import (
     Region,
     as_ring,
     ellipse,
+    files_of,
     not_readable,
     regions_of,
     structure_named,
@@ -77,8 +78,7 @@ def read(source: Path) -> list[Drawing]:
     Raises:
         CallError: a file is not of this form at all.
     """
-    paths = [source] if source.is_file() else sorted(source.glob("*.xml"))
-    return [drawing for path in paths for drawing in _drawings_in(path)]
+    return [drawing for path in files_of(source, ".xml") for drawing in _drawings_in(path)]
 
 
 def _drawings_in(path: Path) -> list[Drawing]:

@@ -10,7 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from bundle.annotation.regions import UNREADABLE, Drawing, Region, as_ring, ellipse, not_readable, structure_named
+from bundle.annotation.regions import (
+    UNREADABLE,
+    Drawing,
+    Region,
+    as_ring,
+    ellipse,
+    files_of,
+    not_readable,
+    structure_named,
+)
 from bundle.errors import UnreadablePhotographError
 from bundle.io.files import atomic_write
 
@@ -66,9 +75,8 @@ def write(drawings: Sequence[Drawing], output: Path) -> None:
 
 def read(source: Path) -> list[Drawing]:
     """The drawings in a folder of ``<name>.json``, or in one such file: polygons and circles."""
-    paths = [source] if source.is_file() else sorted(source.glob("*.json"))
     found = []
-    for path in paths:
+    for path in files_of(source, ".json"):
         drawing = Drawing(path.stem, path=path)
         try:
             content = json.loads(path.read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bundle.annotation.regions import UNREADABLE, Drawing, Region, as_ring, not_readable, structure_named
+from bundle.annotation.regions import UNREADABLE, Drawing, Region, as_ring, files_of, not_readable, structure_named
 from bundle.errors import UnreadablePhotographError
 from bundle.io.files import atomic_write
 from bundle.networks.nested_classes import CLASSES
@@ -50,9 +50,8 @@ def write(drawings: Sequence[Drawing], output: Path) -> None:
 
 def read(source: Path) -> list[Drawing]:
     """The drawings in a folder of ``<name>.geojson``, or in one such file."""
-    paths = [source] if source.is_file() else sorted(source.glob("*.geojson"))
     found = []
-    for path in paths:
+    for path in files_of(source, ".geojson"):
         drawing = Drawing(path.stem, path=path)
         try:
             drawing.regions = _regions_in(path)

@@ -29,6 +29,7 @@ __all__ = [
     "Ring",
     "as_ring",
     "ellipse",
+    "files_of",
     "label_of_regions",
     "not_readable",
     "regions_of",
@@ -214,6 +215,16 @@ def as_ring(points: Sequence[Sequence[float]] | Ring) -> Ring:
     if len(ring) < 3:
         raise ValueError(f"a contour has {len(ring)} points")
     return ring
+
+
+def files_of(source: Path, suffix: str) -> list[Path]:
+    """A file itself, or the files of a folder that end in ``suffix``, sorted.
+
+    Example:
+        >>> files_of(Path("no/such/folder"), ".json")
+        []
+    """
+    return [source] if source.is_file() else sorted(source.glob(f"*{suffix}"))
 
 
 def not_readable(path: Path, error: Exception, kind: str) -> UnreadablePhotographError:

@@ -8,9 +8,18 @@ from __future__ import annotations
 import pydicom
 from pydicom.sr.coding import Code
 
-__all__ = ["CUP", "DISC", "MANUFACTURER", "RIM", "SCHEME", "coding_scheme", "local_code"]
+from bundle._version import __version__
+
+__all__ = ["CUP", "DISC", "EQUIPMENT", "MANUFACTURER", "RIM", "SCHEME", "coding_scheme", "local_code"]
 
 MANUFACTURER = "fundus-bundle"
+EQUIPMENT = {
+    "manufacturer": MANUFACTURER,
+    "manufacturer_model_name": "research use only",
+    "software_versions": __version__,
+    "device_serial_number": "none",
+}
+"""What made an object, as highdicom's classes take it."""
 SCHEME = "99FUNDUSBUNDLE"
 
 

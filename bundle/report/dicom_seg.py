@@ -12,7 +12,7 @@ from pydicom.sr.codedict import codes
 from bundle._version import __version__
 from bundle.morphometry.cup_disc import Label
 from bundle.report.contours import CUP_COLOUR, DISC_COLOUR
-from bundle.report.dicom_codes import CUP, DISC, MANUFACTURER, RIM
+from bundle.report.dicom_codes import CUP, DISC, EQUIPMENT, MANUFACTURER, RIM
 from bundle.report.dicom_filing import Filing
 
 __all__ = ["SEGMENTATION_KINDS", "dicom_segmentation"]
@@ -64,10 +64,7 @@ def dicom_segmentation(label: Label, filing: Filing, mask_format: str) -> pydico
         series_number=1,
         sop_instance_uid=filing.uid(mask_format, __version__, repr(label.shape), pixels.tobytes()),
         instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name="research use only",
-        software_versions=__version__,
-        device_serial_number="none",
+        **EQUIPMENT,
         content_label="DISC_AND_CUP",
         content_description=f"Plane {'' if stated else 'and spacing '}made up; research use only",
         # Its only component, as the caret says; DCMTK and dcmqi miss the element where it is absent.

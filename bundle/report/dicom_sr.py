@@ -15,7 +15,7 @@ from pydicom.uid import SegmentationStorage
 
 from bundle._version import __version__
 from bundle.errors import CallError
-from bundle.report.dicom_codes import CUP, DISC, MANUFACTURER, local_code
+from bundle.report.dicom_codes import CUP, DISC, EQUIPMENT, MANUFACTURER, local_code
 from bundle.report.dicom_filing import Filing
 from bundle.results import STATUSES, Segmentation
 
@@ -87,10 +87,7 @@ def structured_report(result: Segmentation, filing: Filing, mask: pydicom.Datase
         series_number=2,
         sop_instance_uid=filing.uid("dicom_sr", __version__, said),
         instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name="research use only",
-        software_versions=__version__,
-        device_serial_number="none",
+        **EQUIPMENT,
         series_description="Optic disc and cup, automatic measurements",
         is_complete=True,
         is_final=False,

@@ -20,17 +20,14 @@ from bundle.report.mask_files import write_mask
 from bundle.results import Segmentation
 from bundle.uncertainty.interval import Interval
 from tests.support.dicom_tools import errors_found, has_tool, run_tool
-from tests.support.ophthalmic import PATIENT, write_photograph
+from tests.support.ophthalmic import PATIENT, lopsided_label, write_photograph
 
 MODEL = "the shipped model, model.pt (sha256 0123456789ab)"
 
 
 @pytest.fixture
 def label() -> np.ndarray:
-    label = np.zeros((40, 70), np.uint8)
-    label[5:25, 30:55] = 1
-    label[8:14, 33:50] = 2
-    return label
+    return lopsided_label()
 
 
 def written(

@@ -17,16 +17,12 @@ from bundle.errors import CallError
 from bundle.report.dicom_filing import KEPT, Filing
 from bundle.report.mask_files import MASK_SUFFIXES, check_mask_format, write_mask
 from tests.support.dicom_tools import errors_found, has_tool, run_tool
-from tests.support.ophthalmic import PATIENT, write_photograph
+from tests.support.ophthalmic import PATIENT, lopsided_label, write_photograph
 
 
 @pytest.fixture
 def label() -> np.ndarray:
-    """40 x 70; nothing of it is symmetric."""
-    label = np.zeros((40, 70), np.uint8)
-    label[5:25, 30:55] = 1
-    label[8:14, 33:50] = 2
-    return label
+    return lopsided_label()
 
 
 @pytest.fixture

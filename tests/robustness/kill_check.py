@@ -154,7 +154,8 @@ def check(stage: str, output: Path, checkpoint: Path, kills: int, rng: random.Ra
         start(stage, output, cut, checkpoint).join()
         found = contents(cut)
         tally.completed += 1
-        tally.different += [name for name in expected if not same(found.get(name), expected[name])]
+        unlike = [name for name in expected if not same(found.get(name), expected[name])]
+        tally.different += [name if name in found else f"{name} (missing)" for name in unlike]
         tally.different += [f"{name} (left over)" for name in found if name not in expected]
     return tally
 

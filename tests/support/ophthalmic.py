@@ -67,3 +67,11 @@ def write_photograph(path: Path, image: np.ndarray | None = None, **elements: An
             setattr(dataset, keyword, value)
     dataset.save_as(path, enforce_file_format=True)
     return dataset
+
+
+def lopsided_label() -> np.ndarray:
+    """Rim and cup, 40 x 70; nothing of it is symmetric."""
+    label = np.zeros((40, 70), np.uint8)
+    label[5:25, 30:55] = 1
+    label[8:14, 33:50] = 2
+    return label
