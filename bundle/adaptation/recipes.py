@@ -177,6 +177,13 @@ class Recipe:
         """Number of photographs in an epoch, if ``available`` photographs can be read."""
         return min(available, self.photographs_per_epoch or available)
 
+    def visits(self, views: int) -> int:
+        """Number of visits over which the teacher's answers can be averaged, if it takes turns through ``views`` views.
+
+        One without a consensus, and where photographs are moved: what the teacher said then lies elsewhere.
+        """
+        return views if self.consensus and self.geometry == "none" else 1
+
     def step(self, batch_size: int) -> int:
         """Number of photographs in a training step, if a batch has ``batch_size`` photographs."""
         return min(batch_size, self.photographs_per_step or batch_size)

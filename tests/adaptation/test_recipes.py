@@ -92,6 +92,11 @@ def test_a_step_takes_no_more_photographs_than_a_batch():
     assert [recipe(photographs_per_step=limit).step(8) for limit in (None, 4, 16)] == [8, 4, 8]
 
 
+def test_answers_are_averaged_over_visits_only_where_photographs_stay_where_they_are():
+    assert recipe(consensus=True).visits(4) == 4
+    assert recipe(consensus=True, geometry="views").visits(4) == recipe().visits(4) == 1
+
+
 def test_the_teacher_is_the_result_where_there_is_one(network):
     assert recipe().mean_teacher(network) is None
     taught = recipe(teacher=0.9)
