@@ -62,7 +62,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "norm statistics of the source": {"statistics": 0.0},
     "norm statistics of the target": {"statistics": 1.0},
     "larger learning rate": {"learning_rate": 5e-4},
-    "twice the steps": {"max_epochs": 20, "least_steps": 80},
+    "twice the steps": {"max_epochs": 8, "least_steps": 104},
     "hard labels from 0.5": {"train#losses#class_balanced#threshold": 0.5},
     "norm layers only": {"trainable": "norm", "learning_rate": 1e-3},
     "soft labels instead of balanced hard ones": {"losses": {"class_balanced": None, "consistency": 1.0}},
